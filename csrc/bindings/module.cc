@@ -1,0 +1,11 @@
+// The pybind11 module `affectrt._core`: converts, drops the GIL, calls, converts back.
+#include <pybind11/pybind11.h>
+
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.attr("__version__") = AFFECTRT_VERSION;
+  affectrt::bind_errors(m);
+  affectrt::bind_tokenizer(m);
+  affectrt::bind_model(m);
+}

@@ -1,0 +1,40 @@
+// What a model file says of itself: heads, labels, decisions, input limits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace affectrt {
+
+enum class Task { kSingleLabel, kMultiLabel, kRegression };
+
+struct Head {
+  std::string name;
+  Task task = Task::kSingleLabel;
+  std::string output = "logits";     // the backend output that carries it, [rows, labels]
+  std::vector<std::string> labels;   // one per logit
+  std::vector<float> thresholds;     // multi-label: one per label, a probability in [0, 1]
+  float temperature = 1.0F;          // score = activation(logit / temperature)
+  std::optional<float> unsure_below;  // bound on the confidence of the top answer
+};
+
+struct Manifest {
+  std::string name;
+  std::string family;          // "bert", "roberta", ... ; "" where unknown
+  std::string precision;       // "fp32", "int8", ...
+  uint32_t max_tokens = 0;     // longest row that the encoder takes, special tokens included
+  std::vector<Head> heads;     // at least one; names are unique
+  std::string json;            // affectrt.json as it stands in the file, or "" if synthesised
+};
+
+// `affectrt_json` -> Manifest; throws Error(kModelFile) naming the JSON path of what is wrong.
+Manifest parse_manifest(std::string_view affectrt_json, const std::string& origin);
+
+// For a plain Hugging Face / optimum export: id2label, num_labels and problem_type of config.json
+// decide, exactly as transformers reads them.
+Manifest manifest_from_hf_config(std::string_view config_json, const std::string& origin);
+
+}  // namespace affectrt
