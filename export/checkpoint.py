@@ -1,0 +1,338 @@
+"""Reading source checkpoints: our own pooled multi-head ones and plain Hugging Face classifiers.
+
+A *pooled checkpoint* is a Hugging Face encoder directory (``config.json``, ``model.safetensors``,
+``tokenizer.json``) whose ``config.json`` has one more key::
+
+    "affectrt": {"pooling": "mean", "heads": [{"name": "emotion", "task": "multi_label", ...}]}
+
+Its tensors are ``encoder.*`` (as in ``AutoModel``) and ``heads.<name>.weight`` / ``.bias``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from affectrt.errors import ExportError, NotFoundError
+
+TASKS = ("single_label", "multi_label", "regression")
+# problem_type of transformers -> our task
+_PROBLEM_TYPES = {
+    "single_label_classification": "single_label",
+    "multi_label_classification": "multi_label",
+    "regression": "regression",
+}
+# Families whose classification checkpoints are exported; the value says whether the encoder is fed
+# token_type_ids.
+FAMILIES = {
+    "bert": True,
+    "electra": True,
+    "roberta": False,
+    "xlm-roberta": False,
+    "distilbert": False,
+    "mpnet": False,
+    "deberta": True,
+    "deberta-v2": True,
+}
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """One head of a checkpoint: what its logits mean and how they are decided.
+
+    ``thresholds`` are probabilities, one a label (multi-label only); ``temperature`` divides the
+    logits; below ``unsure_below`` the answer is marked unsure.
+    """
+
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    output: str
+    thresholds: tuple[float, ...] | None = None
+    temperature: float = 1.0
+    unsure_below: float | None = None
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The head as ``affectrt.json`` has it."""
+        head: dict[str, Any] = {
+            "name": self.name,
+            "task": self.task,
+            "output": self.output,
+            "labels": list(self.labels),
+        }
+        if self.thresholds is not None:
+            head["thresholds"] = list(self.thresholds)
+        if self.temperature != 1.0:
+            head["calibration"] = {"temperature": self.temperature}
+        if self.unsure_below is not None:
+            head["unsure_below"] = self.unsure_below
+        return head
+
+
+class PooledEncoder(nn.Module):
+    """A Hugging Face encoder, mean or CLS pooling over the unpadded tokens, and linear heads."""
+
+    def __init__(self, encoder: nn.Module, heads: Sequence[HeadSpec], pooling: str = "mean") -> None:
+        super().__init__()
+        if pooling not in ("mean", "cls"):
+            raise ExportError(f"pooling {pooling!r} is not known: use 'mean' or 'cls'")
+        self.encoder = encoder
+        self.pooling = pooling
+        self.specs = tuple(heads)
+        width = encoder.config.hidden_size
+        self.dropout = nn.Dropout(0.1)
+        self.heads = nn.ModuleDict({h.name: nn.Linear(width, len(h.labels)) for h in heads})
+        for head in self.heads.values():
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits by output name, each ``float32 [batch, labels]``."""
+        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        hidden = self.encoder(input_ids, attention_mask=attention_mask, **extra).last_hidden_state
+        if self.pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1)
+        pooled = self.dropout(pooled)
+        return {h.output: self.heads[h.name](pooled) for h in self.specs}
+
+
+class _HfClassifier(nn.Module):
+    """Gives a Hugging Face sequence classifier the same interface as PooledEncoder."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        return {"logits": self.classifier(input_ids, attention_mask=attention_mask, **extra).logits}
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint ready to be exported; ``model`` is in eval mode, float32, on the CPU."""
+
+    path: Path
+    model: nn.Module
+    heads: tuple[HeadSpec, ...]
+    config: dict[str, Any]
+    family: str
+    tokenizer_json: Path
+    uses_token_types: bool
+    max_tokens: int
+    source_sha256: str
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
+    """Read a local checkpoint directory. No code in it is run and nothing is downloaded.
+
+    Raises:
+        NotFoundError: the directory or one of its files is missing.
+        ExportError: an unknown family, damaged or missing weights, NaN weights, or heads that
+            contradict the labels; the message says which and what would be right.
+    """
+    path = Path(path)
+    config = _read_json(path / "config.json")
+    family = str(config.get("model_type", ""))
+    if family not in FAMILIES:
+        raise ExportError(
+            f"{path}: model_type {family!r} is not one that affectrt exports "
+            f"({', '.join(sorted(FAMILIES))})"
+        )
+    tokenizer_json = _tokenizer_json(path)
+    weights, digest = _weights(path)
+    if "affectrt" in config:
+        model, heads = _pooled(path, config, weights)
+    else:
+        model, heads = _hf_classifier(path, config, weights)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ExportError(f"{path}: weight {name!r} has NaN or Inf values; retrain or mend it")
+    model.eval()
+    return LoadedCheckpoint(
+        path=path,
+        model=model,
+        heads=heads,
+        config=config,
+        family=family,
+        tokenizer_json=tokenizer_json,
+        uses_token_types=FAMILIES[family] and int(config.get("type_vocab_size", 2)) > 0,
+        max_tokens=_max_tokens(config),
+        source_sha256=digest,
+        card=dict(config.get("affectrt", {}).get("card", {})),
+    )
+
+
+def save_pooled_checkpoint(
+    model: PooledEncoder, path: Path, tokenizer_json: Path, card: dict[str, Any] | None = None
+) -> None:
+    """Write `model` as a pooled checkpoint directory; `card` travels into the exported manifest."""
+    path.mkdir(parents=True, exist_ok=True)
+    config = model.encoder.config.to_dict()
+    config["affectrt"] = {
+        "pooling": model.pooling,
+        "heads": [asdict(h) for h in model.specs],
+        "card": card or {},
+    }
+    tensors = {k: v.detach().float().contiguous() for k, v in model.state_dict().items()}
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    (path / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (path / "tokenizer.json").write_bytes(tokenizer_json.read_bytes())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} is missing: a checkpoint directory needs it") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ExportError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ExportError(f"{path} must hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def _tokenizer_json(path: Path) -> Path:
+    file = path / "tokenizer.json"
+    if not file.is_file():
+        raise NotFoundError(
+            f"{file} is missing: load the tokenizer with transformers' AutoTokenizer and "
+            "save_pretrained() it to get one"
+        )
+    return file
+
+
+def _weights(path: Path) -> tuple[dict[str, Tensor], str]:
+    """All tensors of the checkpoint and the SHA-256 over its weight files in name order."""
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        files = sorted({path / name for name in _read_json(index).get("weight_map", {}).values()})
+    elif (path / "model.safetensors").is_file():
+        files = [path / "model.safetensors"]
+    elif (path / "pytorch_model.bin").is_file():
+        files = [path / "pytorch_model.bin"]
+    else:
+        raise NotFoundError(f"{path} has no weights: expected model.safetensors")
+    digest = hashlib.sha256()
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        if file.resolve().parent != path.resolve():
+            raise ExportError(f"{index} names a shard outside the checkpoint: {file}")
+        try:
+            digest.update(file.read_bytes())
+            if file.suffix == ".bin":
+                tensors.update(torch.load(file, map_location="cpu", weights_only=True))
+            else:
+                with safe_open(file, framework="pt") as reader:
+                    tensors.update({k: reader.get_tensor(k) for k in reader.keys()})  # noqa: SIM118
+        except FileNotFoundError:
+            raise NotFoundError(f"{file} is missing: a shard named by {index.name}") from None
+        except (SafetensorError, RuntimeError, ValueError, OSError, EOFError) as error:
+            raise ExportError(f"{file} cannot be read: {error}") from None
+        except Exception as error:  # pickle.UnpicklingError and its many relatives
+            raise ExportError(f"{file} is refused (weights_only): {error}") from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, (
+        digest.hexdigest()
+    )
+
+
+def _load_state(path: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Strict about everything that the model has; extra tensors (position ids, ...) may stay."""
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name not in weights:
+            raise ExportError(f"{path}: weight {name!r} is missing from the checkpoint")
+        if weights[name].shape != tensor.shape:
+            raise ExportError(
+                f"{path}: weight {name!r} has shape {list(weights[name].shape)}, "
+                f"config.json asks for {list(tensor.shape)}"
+            )
+    model.load_state_dict({k: weights[k] for k in own})
+
+
+def _hf_config(path: Path, config: dict[str, Any]) -> Any:
+    known = {k: v for k, v in config.items() if k not in ("affectrt", "auto_map", "model_type")}
+    try:
+        return AutoConfig.for_model(config["model_type"], **known)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ExportError(f"{path / 'config.json'} is refused by transformers: {error}") from None
+
+
+def _pooled(
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
+    own = config["affectrt"]
+    heads = []
+    for raw in own["heads"]:
+        spec = HeadSpec(
+            **{k: v for k, v in raw.items() if k not in ("labels", "thresholds")},
+            labels=tuple(raw["labels"]),
+            thresholds=tuple(raw["thresholds"]) if raw.get("thresholds") else None,
+        )
+        if spec.task not in TASKS:
+            raise ExportError(f"{path}: head {spec.name!r} has task {spec.task!r}, not of {TASKS}")
+        heads.append(spec)
+    encoder = AutoModel.from_config(_hf_config(path, config), **_no_pooler(config))
+    model = PooledEncoder(encoder, heads, own.get("pooling", "mean"))
+    _load_state(path, model, weights)
+    return model, tuple(heads)
+
+
+def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
+    takes = ("bert", "roberta", "xlm-roberta", "mpnet")
+    return {"add_pooling_layer": False} if config["model_type"] in takes else {}
+
+
+def _hf_classifier(
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
+    hf_config = _hf_config(path, config)
+    classifier = AutoModelForSequenceClassification.from_config(hf_config)
+    _load_state(path, classifier, weights)
+    labels = tuple(str(hf_config.id2label[i]) for i in range(hf_config.num_labels))
+    problem = config.get("problem_type")
+    if problem is not None and problem not in _PROBLEM_TYPES:
+        raise ExportError(
+            f"{path}: problem_type {problem!r} is not one of {', '.join(_PROBLEM_TYPES)}"
+        )
+    task = _PROBLEM_TYPES.get(problem, "regression" if len(labels) == 1 else "single_label")
+    spec = HeadSpec(name="default", task=task, labels=labels, output="logits")
+    return _HfClassifier(classifier), (spec,)
+
+
+def _max_tokens(config: dict[str, Any]) -> int:
+    positions = int(config.get("max_position_embeddings", 512))
+    # RoBERTa-like models start counting positions at pad_token_id + 1.
+    if config["model_type"] in ("roberta", "xlm-roberta", "mpnet"):
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    return max(positions, 1)
+
+
+def with_decisions(
+    spec: HeadSpec, thresholds: Sequence[float] | None, temperature: float, unsure_below: float | None
+) -> HeadSpec:
+    """`spec` with the decision rule that was fitted on dev data."""
+    return replace(
+        spec,
+        thresholds=None if thresholds is None else tuple(float(t) for t in thresholds),
+        temperature=float(temperature),
+        unsure_below=None if unsure_below is None else float(unsure_below),
+    )
