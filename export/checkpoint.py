@@ -82,7 +82,9 @@ class HeadSpec:
 class PooledEncoder(nn.Module):
     """A Hugging Face encoder, mean or CLS pooling over the unpadded tokens, and linear heads."""
 
-    def __init__(self, encoder: nn.Module, heads: Sequence[HeadSpec], pooling: str = "mean") -> None:
+    def __init__(
+        self, encoder: nn.Module, heads: Sequence[HeadSpec], pooling: str = "mean"
+    ) -> None:
         super().__init__()
         if pooling not in ("mean", "cls"):
             raise ExportError(f"pooling {pooling!r} is not known: use 'mean' or 'cls'")
@@ -327,7 +329,10 @@ def _max_tokens(config: dict[str, Any]) -> int:
 
 
 def with_decisions(
-    spec: HeadSpec, thresholds: Sequence[float] | None, temperature: float, unsure_below: float | None
+    spec: HeadSpec,
+    thresholds: Sequence[float] | None,
+    temperature: float,
+    unsure_below: float | None,
 ) -> HeadSpec:
     """`spec` with the decision rule that was fitted on dev data."""
     return replace(
