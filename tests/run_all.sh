@@ -1,0 +1,18 @@
+#!/bin/sh
+# Sets up a fresh Debian machine and runs every test: packages, virtual environment, build, pytest.
+set -eu
+cd "$(dirname "$0")/.."
+missing=""
+for package in g++ doctest-dev; do
+  dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  root=""
+  [ "$(id -u)" = 0 ] || root=sudo
+  $root apt-get update -q
+  # shellcheck disable=SC2086  # a list of packages
+  $root apt-get install -q -y --no-install-recommends $missing
+fi
+python3 -m venv --clear .venv-test
+.venv-test/bin/pip install -q '.[test]'
+.venv-test/bin/python -m pytest
