@@ -1,0 +1,180 @@
+"""From a name or a path to a `Model`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import _core
+from .errors import InputError, NotFoundError
+from .model import Model
+
+DEFAULT_MODEL = "text"
+MODEL_PATH_VARIABLE = "AFFECTRT_MODEL_PATH"
+ONNXRUNTIME_VARIABLE = "AFFECTRT_ONNXRUNTIME"
+
+_BACKENDS = ("auto", "native", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    backend: str = "auto"
+    num_threads: int | None = None
+    providers: tuple[str, ...] = ()
+    max_batch_tokens: int | None = None
+
+
+def _model_folders() -> Iterator[Path]:
+    for folder in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep):
+        if folder:
+            yield Path(folder)
+    yield Path(__file__).parent / "models"
+
+
+def available_models() -> dict[str, Path]:
+    """The models that `load` finds by name: those in the package and on AFFECTRT_MODEL_PATH.
+
+    AFFECTRT_MODEL_PATH is a list of folders, separated as in PATH; `NAME.affect` in one of them
+    is known as NAME, and comes before a model of the package with the same name.
+    """
+    found: dict[str, Path] = {}
+    for folder in _model_folders():
+        try:
+            files = sorted(folder.glob("*.affect"))
+        except OSError:  # a folder that cannot be read offers nothing
+            continue
+        for file in files:
+            found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))
+
+
+def resolve_model(name_or_path: str | os.PathLike[str] | None) -> Path:
+    """The file or directory meant by the first argument of `load`; `NotFoundError` if none."""
+    if name_or_path is None:
+        name_or_path = DEFAULT_MODEL
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(
+            f"name_or_path is {type(name_or_path).__name__}; give the name of a model or a path"
+        )
+    given = os.fspath(name_or_path)
+    if not isinstance(given, str):
+        raise InputError("name_or_path is a path of bytes; give str or pathlib.Path")
+    if not given:
+        raise InputError("name_or_path is empty; give the name of a model or a path")
+    if "\0" in given:
+        raise InputError(f"name_or_path {given!r} holds a NUL character, which no path can")
+    models = available_models()
+    if isinstance(name_or_path, str) and given in models:
+        return models[given]
+    path = Path(given)
+    if os.path.exists(path):
+        return path
+    names = ", ".join(models) or "none"
+    looks_like_path = isinstance(name_or_path, os.PathLike) or any(c in given for c in "/\\.")
+    what = "file or directory" if looks_like_path else "model or file"
+    raise NotFoundError(f"no {what} {given!r}; models known by name: {names}")
+
+
+def find_onnxruntime() -> str:
+    """Path of the ONNX Runtime library, "" when there is none.
+
+    AFFECTRT_ONNXRUNTIME names it; otherwise the installed `onnxruntime` wheel has it. The Python
+    package of that name is not imported.
+    """
+    given = os.environ.get(ONNXRUNTIME_VARIABLE)
+    if given:
+        if not os.path.isfile(given):
+            raise NotFoundError(
+                f"{ONNXRUNTIME_VARIABLE} names {given!r}, which is not a file; "
+                "give the path of the ONNX Runtime shared library"
+            )
+        return given
+    try:
+        spec = importlib.util.find_spec("onnxruntime")
+    except (ImportError, ValueError):
+        return ""
+    for folder in (spec and spec.submodule_search_locations) or ():
+        capi = Path(folder) / "capi"
+        for pattern in ("libonnxruntime.so*", "libonnxruntime*.dylib", "onnxruntime.dll"):
+            found = sorted(capi.glob(pattern))
+            if found:
+                return str(found[0])
+    return ""
+
+
+def _positive(value: int | None, argument: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{argument} is {type(value).__name__}; give a positive int, or None")
+    if not 0 < value <= 2**31 - 1:
+        raise InputError(f"{argument} is {value}; give a positive int below 2^31, or None")
+    return value
+
+
+def _options(
+    backend: str,
+    num_threads: int | None,
+    providers: Sequence[str] | None,
+    max_batch_tokens: int | None,
+) -> LoadOptions:
+    if backend not in _BACKENDS:
+        raise InputError(f"backend is {backend!r}; give one of: {', '.join(_BACKENDS)}")
+    if isinstance(providers, str):
+        raise InputError(f"providers is a str; give a list of names, as in [{providers!r}]")
+    names = tuple(providers or ())
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError(
+                f"providers[{index}] is {type(name).__name__}; "
+                'give the name of an execution provider, as in "CUDAExecutionProvider"'
+            )
+    return LoadOptions(
+        backend,
+        _positive(num_threads, "num_threads"),
+        names,
+        _positive(max_batch_tokens, "max_batch_tokens"),
+    )
+
+
+def load_path(path: str, options: LoadOptions) -> Model:
+    """The model at exactly `path`; what `load` does once it knows where the model is."""
+    core = _core.Model.load(
+        path,
+        backend=options.backend,
+        num_threads=options.num_threads or 0,
+        providers=list(options.providers),
+        max_batch_tokens=options.max_batch_tokens or 0,
+        onnxruntime_library=find_onnxruntime(),
+    )
+    return Model(core, options)
+
+
+def load(
+    name_or_path: str | os.PathLike[str] | None = None,
+    *,
+    backend: str = "auto",
+    num_threads: int | None = None,
+    providers: Sequence[str] | None = None,
+    max_batch_tokens: int | None = None,
+) -> Model:
+    """Opens a model.
+
+    `name_or_path` is the name of a known model (`available_models()`; "text", the embedded
+    default, if not given), a `.affect` file, a directory with the same files, or a Hugging Face /
+    optimum ONNX export directory. A name comes before a path: write `./text` for a file `text`.
+
+    `backend` is "auto", "native" or "onnxruntime". `num_threads` bounds the threads of one call;
+    by default as many as the CPU quota of this process allows. `providers` are execution
+    providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`.
+    `max_batch_tokens` bounds the tokens (padding included) of one batch, and with it the memory.
+
+    Raises `NotFoundError` when there is no such model, `ModelFileError` when it is damaged,
+    `TokenizerError` or `UnsupportedError` when it asks for what this build does not do,
+    `BackendError` when the backend cannot be had, `InputError` for a wrong argument.
+    """
+    options = _options(backend, num_threads, providers, max_batch_tokens)
+    return load_path(str(resolve_model(name_or_path)), options)

@@ -1,0 +1,269 @@
+"""A loaded model: texts in, typed answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .errors import InputError
+from .info import HeadInfo, ModelInfo, model_info
+from .inputs import Rows, TextLike, rows_of
+from .results import HeadResult, Heads, Label, Result
+from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from .loading import LoadOptions
+
+Progress: TypeAlias = Callable[[int, int], object]
+"""Called as `progress(rows_done, rows_total)` between batches."""
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+_T = TypeVar("_T")
+
+
+class _CancelledError(Exception):
+    """Ends the work of a cancelled coroutine at the next batch; nobody is left to see it."""
+
+
+def _head_results(
+    info: HeadInfo, labels: npt.NDArray[np.object_], scores: _core.HeadScores
+) -> list[HeadResult]:
+    values = scores.scores
+    if info.task == "regression":
+        order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    else:
+        order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
+    names = labels[order].tolist()
+    sorted_values = np.take_along_axis(values, order, axis=1).tolist()
+    decided = np.take_along_axis(scores.decided, order, axis=1).tolist()
+    return [
+        HeadResult(
+            info.name,
+            info.task,
+            tuple(map(Label, row_names, row_values)),
+            tuple(name for name, is_in in zip(row_names, row_decided, strict=True) if is_in),
+            unsure,
+        )
+        for row_names, row_values, row_decided, unsure in zip(
+            names, sorted_values, decided, scores.unsure.tolist(), strict=True
+        )
+    ]
+
+
+class Model:
+    """A model that is ready to answer; made by `affectrt.load`.
+
+    Immutable and safe to call from many threads: calls share the weights and the backend, and the
+    GIL is released while they compute. Answers do not depend on how texts are grouped into calls,
+    beyond the backend's own rounding.
+    """
+
+    def __init__(self, core: _core.Model, options: LoadOptions | None = None) -> None:
+        self._core = core
+        self._options = options
+        self._info = model_info(core)
+        self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
+        self._tokenizer = Tokenizer(core.tokenizer)
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name, licence, data, metrics, parity, backend and limits of this model."""
+        return self._info
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of the heads; the first is the primary one."""
+        return tuple(head.name for head in self._info.heads)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's own tokenizer, shared with it."""
+        return self._tokenizer
+
+    def labels(self, head: str | None = None) -> tuple[str, ...]:
+        """The labels of `head` (the primary one if not given), in the order of the score columns.
+
+        Raises `InputError` when there is no such head.
+        """
+        return self._info.heads[self._head_index(head)].labels
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
+        self, texts: TextLike, *, progress: Progress | None = None
+    ) -> Result: ...
+
+    @overload
+    def __call__(
+        self, texts: Iterable[TextLike], *, progress: Progress | None = None
+    ) -> list[Result]: ...
+
+    def __call__(
+        self, texts: TextLike | Iterable[TextLike], *, progress: Progress | None = None
+    ) -> Result | list[Result]:
+        """Answers of all heads for one text, one pair `(text, pair)`, or a list of these.
+
+        A tuple is always one pair; several texts are a list (or another iterable).
+        `progress(rows_done, rows_total)` is called between batches; what it raises ends the call.
+
+        Raises `InputError`, naming the row, for what is not text, for empty texts and for lone
+        surrogates; `BackendError` when inference fails. A text longer than `info.max_tokens` is
+        answered from its beginning and its result says `truncated`.
+        """
+        rows = rows_of(texts)
+        prediction = self._predict(rows, [], progress)
+        results = self._results(rows, prediction)
+        return results[0] if rows.single else results
+
+    def predict_proba(
+        self,
+        texts: TextLike | Iterable[TextLike],
+        head: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        """Calibrated scores, float32 `[texts, labels(head)]`; of a regression head its values.
+
+        One text gives one row. Arguments and errors are those of calling the model.
+        """
+        return self._scores(texts, head, progress).scores
+
+    def predict_logits(
+        self,
+        texts: TextLike | Iterable[TextLike],
+        head: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        """What the network puts out before temperature and activation, float32 `[texts, labels]`.
+
+        One text gives one row. Arguments and errors are those of calling the model.
+        """
+        return self._scores(texts, head, progress).logits
+
+    @overload
+    async def acall(  # type: ignore[overload-overlap]
+        self, texts: TextLike, *, progress: Progress | None = None
+    ) -> Result: ...
+
+    @overload
+    async def acall(
+        self, texts: Iterable[TextLike], *, progress: Progress | None = None
+    ) -> list[Result]: ...
+
+    async def acall(
+        self, texts: TextLike | Iterable[TextLike], *, progress: Progress | None = None
+    ) -> Result | list[Result]:
+        """As calling the model, in a worker thread of the loop's default executor.
+
+        The event loop stays free meanwhile, and `progress` is called on it. Cancelling the
+        coroutine returns at once; the work behind it stops at its next batch.
+        """
+        return await _in_thread(lambda notify: self(texts, progress=notify), progress)
+
+    async def apredict_proba(
+        self,
+        texts: TextLike | Iterable[TextLike],
+        head: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        """As `predict_proba`, without blocking the event loop; see `acall`."""
+        return await _in_thread(
+            lambda notify: self.predict_proba(texts, head, progress=notify), progress
+        )
+
+    async def apredict_logits(
+        self,
+        texts: TextLike | Iterable[TextLike],
+        head: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        """As `predict_logits`, without blocking the event loop; see `acall`."""
+        return await _in_thread(
+            lambda notify: self.predict_logits(texts, head, progress=notify), progress
+        )
+
+    def _head_index(self, head: str | None) -> int:
+        if head is None:
+            return 0
+        if not isinstance(head, str):
+            raise InputError(f"head is {type(head).__name__}; give one of: {self._head_list()}")
+        for index, info in enumerate(self._info.heads):
+            if info.name == head:
+                return index
+        raise InputError(f"head {head!r} is not in this model; it has: {self._head_list()}")
+
+    def _head_list(self) -> str:
+        return ", ".join(self.heads)
+
+    def _predict(self, rows: Rows, heads: list[int], progress: Progress | None) -> _core.Prediction:
+        if progress is not None and not callable(progress):
+            raise InputError(
+                f"progress is {type(progress).__name__}; give a callable (done, total), or None"
+            )
+        return self._core.predict(rows.texts, rows.pairs, heads, progress)
+
+    def _scores(
+        self, texts: TextLike | Iterable[TextLike], head: str | None, progress: Progress | None
+    ) -> _core.HeadScores:
+        index = self._head_index(head)
+        return self._predict(rows_of(texts), [index], progress).heads[0]
+
+    def _results(self, rows: Rows, prediction: _core.Prediction) -> list[Result]:
+        by_head = [
+            _head_results(info, labels, scores)
+            for info, labels, scores in zip(
+                self._info.heads, self._labels, prediction.heads, strict=True
+            )
+        ]
+        pairs = rows.pairs if rows.pairs is not None else [None] * len(rows.texts)
+        return [
+            Result(text, pair, Heads(heads), truncated)
+            for text, pair, truncated, heads in zip(
+                rows.texts,
+                pairs,
+                prediction.truncated.tolist(),
+                zip(*by_head, strict=True),
+                strict=True,
+            )
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as its file and options: the other process maps the same file again."""
+        from .loading import LoadOptions, load_path
+
+        return load_path, (self._core.path, self._options or LoadOptions())
+
+    def __repr__(self) -> str:
+        info = self._info
+        heads = ", ".join(f"{h.name} ({h.task}, {len(h.labels)} labels)" for h in info.heads)
+        kind = " ".join(part for part in (info.family, info.precision) if part)
+        return (
+            f"<affectrt.Model {info.name!r}: {kind} on {info.backend}; {heads}; "
+            f"up to {info.max_tokens} tokens>"
+        )
+
+
+async def _in_thread(work: Callable[[Progress], _T], progress: Progress | None) -> _T:
+    import asyncio
+    import threading
+
+    loop = asyncio.get_running_loop()
+    cancelled = threading.Event()
+
+    def notify(done: int, total: int) -> None:
+        if cancelled.is_set():
+            raise _CancelledError
+        if progress is not None:
+            loop.call_soon_threadsafe(progress, done, total)
+
+    try:
+        return await loop.run_in_executor(None, work, notify)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise

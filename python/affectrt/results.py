@@ -1,0 +1,190 @@
+"""What a model answers: plain, immutable values without a tie to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Task = Literal["single_label", "multi_label", "regression"]
+
+
+def _short(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Label:
+    """One label and its score.
+
+    `score` is a calibrated probability in [0, 1] (a float32 widened to a Python float); of a
+    regression head it is the predicted value, in the unit of the training data.
+
+    >>> Label("joy", 0.8125)
+    Label('joy', 0.8125)
+    """
+
+    label: str
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"label": self.label, "score": self.score}
+
+    def __repr__(self) -> str:
+        return f"Label({self.label!r}, {self.score:.4f})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HeadResult:
+    """The answer of one head.
+
+    `labels` are sorted by score, highest first (ties in the model's order); those of a regression
+    head stand in the model's order. `decided` are the labels that belong to the answer: one for
+    single-label heads, those at or above their threshold for multi-label heads (perhaps none),
+    none for regression. `unsure` is true when the confidence of the best label is below the bound
+    that the model file gives.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[Label, ...]
+    decided: tuple[str, ...]
+    unsure: bool
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Score per label name, in the order of `labels`.
+
+        >>> HeadResult("vad", "regression", (Label("valence", 3.5),), (), False).values
+        {'valence': 3.5}
+        """
+        return {label.label: label.score for label in self.labels}
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.task == "regression":
+            return {"task": self.task, "values": self.values}
+        return {
+            "task": self.task,
+            "labels": [label.to_dict() for label in self.labels],
+            "decided": list(self.decided),
+            "unsure": self.unsure,
+        }
+
+    def _answer(self) -> str:
+        if self.task == "regression":
+            return ", ".join(f"{label.label}={label.score:.4g}" for label in self.labels)
+        scores = self.values
+        shown = self.decided or (self.labels[0].label,)
+        answer = ", ".join(f"{name}={scores[name]:.3f}" for name in shown)
+        return answer if self.decided else f"none decided, nearest {answer}"
+
+    def __repr__(self) -> str:
+        unsure = ", unsure" if self.unsure else ""
+        return f"HeadResult({self.name!r}: {self._answer()}{unsure})"
+
+
+class Heads(Mapping[str, HeadResult]):
+    """An immutable, hashable mapping from head name to its answer, in the model's order."""
+
+    __slots__ = ("_results",)
+    _results: tuple[HeadResult, ...]
+
+    def __init__(self, results: tuple[HeadResult, ...]) -> None:
+        object.__setattr__(self, "_results", results)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Heads is immutable; cannot set {name!r}")
+
+    def __getitem__(self, name: str) -> HeadResult:
+        for result in self._results:
+            if result.name == name:
+                return result
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (result.name for result in self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __eq__(self, other: object) -> bool:
+        return self._results == other._results if isinstance(other, Heads) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._results)
+
+    def __reduce__(self) -> tuple[type[Heads], tuple[tuple[HeadResult, ...]]]:
+        return Heads, (self._results,)
+
+    def __repr__(self) -> str:
+        return f"Heads({', '.join(map(repr, self._results))})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """The answer to one text (or pair of texts).
+
+    `emotions`, `decided` and `unsure` are those of the primary head, the first of the model;
+    `heads` holds all of them by name. `truncated` says that the text had more tokens than the
+    model takes and that only its beginning was read.
+
+    >>> joy = HeadResult("emotion", "multi_label", (Label("joy", 0.75),), ("joy",), False)
+    >>> Result("What a day!", None, Heads((joy,)), False)
+    Result('What a day!': joy=0.750)
+    """
+
+    text: str
+    pair: str | None
+    heads: Heads
+    truncated: bool
+
+    @property
+    def _primary(self) -> HeadResult:
+        return self.heads._results[0]
+
+    @property
+    def emotions(self) -> tuple[Label, ...]:
+        """All labels of the primary head, highest score first."""
+        return self._primary.labels
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """The labels that belong to the answer of the primary head, highest score first."""
+        return self._primary.decided
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the primary head's best label is below the model's bound of confidence."""
+        return self._primary.unsure
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Score (regression: value) per label name of the primary head."""
+        return self._primary.values
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for `json.dumps`.
+
+        Keys: `text`, `emotions` (a list of `{"label", "score"}`), `decided`, `unsure`; `pair` for
+        pairs only, `truncated` only when true, `heads` only when the model has several.
+        """
+        record: dict[str, Any] = {"text": self.text}
+        if self.pair is not None:
+            record["pair"] = self.pair
+        record["emotions"] = [label.to_dict() for label in self.emotions]
+        record["decided"] = list(self.decided)
+        record["unsure"] = self.unsure
+        if self.truncated:
+            record["truncated"] = True
+        if len(self.heads) > 1:
+            record["heads"] = {name: head.to_dict() for name, head in self.heads.items()}
+        return record
+
+    def __repr__(self) -> str:
+        pair = "" if self.pair is None else f" + {_short(self.pair)!r}"
+        notes = (", unsure" if self.unsure else "") + (", truncated" if self.truncated else "")
+        if len(self.heads) == 1:
+            answer = self._primary._answer()
+        else:
+            answer = "; ".join(f"{h.name}: {h._answer()}" for h in self.heads._results)
+        return f"Result({_short(self.text)!r}{pair}: {answer}{notes})"
