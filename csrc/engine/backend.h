@@ -29,18 +29,18 @@ struct BackendOptions {
   std::string onnxruntime_library;     // path of libonnxruntime; "" where not known
 };
 
-// Concurrent calls of run() are safe.
+// Concurrent calls of run() are safe. A backend keeps the bundle that it was made from alive, since
+// weights may be used in place.
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;  // "onnxruntime", "native"
+  // For people: version, providers, threads, instruction set.
+  virtual std::string detail() const = 0;
+  // One per distinct output that the manifest's heads read, in the order of the heads.
   virtual const std::vector<OutputInfo>& outputs() const = 0;
   // `logits` gets one buffer per output, each [rows, width]. Throws Error(kBackend).
   virtual void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const = 0;
 };
-
-// The bundle must outlive the backend (weights may be used in place).
-std::unique_ptr<Backend> make_onnxruntime_backend(std::shared_ptr<const Bundle> bundle,
-                                                  const BackendOptions& options);
 
 }  // namespace affectrt

@@ -1,0 +1,160 @@
+#include "engine/onnxruntime_library.h"
+
+#include <dlfcn.h>
+
+#include <climits>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+namespace affectrt {
+namespace {
+
+constexpr size_t kLogLines = 4;
+constexpr size_t kLogLineBytes = 600;
+
+std::vector<std::string>& thread_log() {
+  thread_local std::vector<std::string> lines;
+  return lines;
+}
+
+// Called by the library from any of its threads; must not throw.
+void keep_log(void* /*parameter*/, int /*severity*/, const char* /*category*/,
+              const char* /*log_id*/, const char* /*code_location*/, const char* message) {
+  try {
+    std::vector<std::string>& lines = thread_log();
+    if (lines.size() == kLogLines) lines.erase(lines.begin());
+    lines.push_back(std::string(message == nullptr ? "" : message).substr(0, kLogLineBytes));
+  } catch (...) {
+    // Out of memory: an error message that lacks its detail is still an error message.
+  }
+}
+
+std::string canonical(const std::string& path) {
+  char resolved[PATH_MAX];
+  return realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
+}
+
+// "1.22.0" -> 22; 0 where it is not a version 1.
+unsigned minor_version(const std::string& version) {
+  if (version.compare(0, 2, "1.") != 0) return 0;
+  return static_cast<unsigned>(std::strtoul(version.c_str() + 2, nullptr, 10));
+}
+
+std::string needed() { return "onnxruntime 1." + std::to_string(ort::kApiVersion) + " or newer"; }
+
+std::string advice() {
+  return "install one with `pip install onnxruntime`, or name a libonnxruntime (" + needed() + ")";
+}
+
+struct Loaded {
+  void* handle;
+  std::string path;
+};
+
+Loaded load(const std::string& path) {
+  // RTLD_LOCAL: another copy (that of Python's onnxruntime, say) may live in the same process.
+  constexpr int kFlags = RTLD_NOW | RTLD_LOCAL;
+  if (!path.empty()) {
+    if (void* handle = dlopen(path.c_str(), kFlags)) return {handle, path};
+    const char* reason = dlerror();
+    throw Error(ErrorKind::kBackend, "cannot load the ONNX Runtime library '" + path + "': " +
+                                         (reason == nullptr ? "" : reason) + "; " + advice());
+  }
+#if defined(__APPLE__)
+  const char* const names[] = {"libonnxruntime.1.dylib", "libonnxruntime.dylib"};
+#else
+  const char* const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
+#endif
+  for (const char* name : names) {
+    if (void* handle = dlopen(name, kFlags)) return {handle, name};
+  }
+  throw Error(ErrorKind::kBackend,
+              "no ONNX Runtime library was given and none is installed in "
+              "the system's library path; " +
+                  advice());
+}
+
+}  // namespace
+
+void clear_onnxruntime_log() { thread_log().clear(); }
+
+std::string onnxruntime_log() {
+  std::string joined;
+  for (const std::string& line : thread_log()) {
+    if (!joined.empty()) joined += " | ";
+    joined += line;
+  }
+  return joined;
+}
+
+std::unique_ptr<OnnxRuntimeLibrary> OnnxRuntimeLibrary::open(const std::string& path) {
+  const Loaded loaded = load(path);
+  std::unique_ptr<OnnxRuntimeLibrary> library(new OnnxRuntimeLibrary());
+  library->path_ = loaded.path;
+  const auto get_base = reinterpret_cast<ort::GetApiBase>(dlsym(loaded.handle, "OrtGetApiBase"));
+  const ort::ApiBase* base = get_base == nullptr ? nullptr : get_base();
+  if (base == nullptr) {
+    throw Error(ErrorKind::kBackend, "'" + loaded.path +
+                                         "' is a library without OrtGetApiBase, so it is not ONNX "
+                                         "Runtime; " +
+                                         advice());
+  }
+  library->version_ = base->get_version_string();
+  // GetApi would complain on stderr about a version that it does not have: ask the string first.
+  const ort::Slot* table = minor_version(library->version_) < ort::kApiVersion
+                               ? nullptr
+                               : base->get_api(ort::kApiVersion);
+  if (table == nullptr) {
+    throw Error(ErrorKind::kBackend, "'" + loaded.path + "' is onnxruntime " + library->version_ +
+                                         "; needed is " + needed());
+  }
+  library->api_ = ort::Api::from(table);
+  library->check(library->api_.CreateEnvWithCustomLogger(&keep_log, nullptr, ort::kLogError,
+                                                         "affectrt", &library->env_),
+                 "cannot start " + library->describe());
+  return library;
+}
+
+const OnnxRuntimeLibrary& OnnxRuntimeLibrary::get(const std::string& path) {
+  // Leaked on purpose, see the class comment.
+  static std::mutex& mutex = *new std::mutex();
+  static auto& libraries = *new std::map<std::string, std::unique_ptr<OnnxRuntimeLibrary>>();
+  const std::string key = path.empty() ? "" : canonical(path);
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::unique_ptr<OnnxRuntimeLibrary>& library = libraries[key];
+  if (library == nullptr) library = open(key);
+  return *library;
+}
+
+std::vector<std::string> OnnxRuntimeLibrary::providers() const {
+  char** names = nullptr;
+  int count = 0;
+  check(api_.GetAvailableProviders(&names, &count), "cannot list execution providers");
+  std::vector<std::string> result(names, names + count);
+  check(api_.ReleaseAvailableProviders(names, count), "cannot list execution providers");
+  return result;
+}
+
+std::string OnnxRuntimeLibrary::describe() const {
+  return "onnxruntime " + version_ + " (" + path_ + ")";
+}
+
+void OnnxRuntimeLibrary::check(ort::Status* status, const std::string& doing,
+                               ErrorKind if_model_is_bad) const {
+  if (status == nullptr) return;
+  const int code = api_.GetErrorCode(status);
+  const char* raw = api_.GetErrorMessage(status);
+  const std::string message = raw == nullptr ? "no message" : raw;
+  api_.ReleaseStatus(status);
+  std::string log = onnxruntime_log();
+  clear_onnxruntime_log();
+  // The log mostly repeats the message.
+  if (log.find(message) != std::string::npos || message.find(log) != std::string::npos) log.clear();
+  const bool bad_model = code == ort::kNoSuchFile || code == ort::kNoModel ||
+                         code == ort::kInvalidProtobuf || code == ort::kInvalidGraph;
+  throw Error(bad_model ? if_model_is_bad : ErrorKind::kBackend,
+              doing + ": " + message + (log.empty() ? "" : " (log: " + log + ")"));
+}
+
+}  // namespace affectrt

@@ -1,0 +1,314 @@
+#include "engine/onnxruntime_session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace affectrt {
+namespace {
+
+std::string element_type_name(int element_type) {
+  switch (element_type) {
+    case 0:
+      return "not a tensor";
+    case ort::kFloat:
+      return "float32";
+    case ort::kInt32:
+      return "int32";
+    case ort::kInt64:
+      return "int64";
+    case ort::kFloat16:
+      return "float16";
+    default:
+      return "element type " + std::to_string(element_type);
+  }
+}
+
+size_t element_bytes(int element_type) {
+  switch (element_type) {
+    case ort::kFloat16:
+      return 2;
+    case ort::kInt64:
+      return 8;
+    default:
+      return 4;
+  }
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// CUDA and TensorRT have option objects of their own; the generic call knows all the others.
+void append_provider(const OnnxRuntimeLibrary& library, ort::SessionOptions* options,
+                     const std::string& name) {
+  const ort::Api& api = library.api();
+  const std::string doing = "execution provider '" + name + "' of " + library.describe();
+  if (name == "CPUExecutionProvider") return;  // always there, and always the last
+  if (name == "CUDAExecutionProvider") {
+    OrtHandle<ort::CudaOptions> cuda(api.ReleaseCUDAProviderOptions);
+    library.check(api.CreateCUDAProviderOptions(cuda.out()), doing);
+    library.check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options, cuda.get()), doing);
+    return;
+  }
+  if (name == "TensorrtExecutionProvider") {
+    OrtHandle<ort::TensorRtOptions> tensorrt(api.ReleaseTensorRTProviderOptions);
+    library.check(api.CreateTensorRTProviderOptions(tensorrt.out()), doing);
+    library.check(api.SessionOptionsAppendExecutionProvider_TensorRT_V2(options, tensorrt.get()),
+                  doing);
+    return;
+  }
+  ort::Status* status =
+      api.SessionOptionsAppendExecutionProvider(options, name.c_str(), nullptr, nullptr, 0);
+  if (status == nullptr) return;
+  // Builds before the registry of names want a short form here.
+  constexpr std::array<std::array<const char*, 2>, 8> kShort = {{
+      {"XnnpackExecutionProvider", "XNNPACK"},
+      {"OpenVINOExecutionProvider", "OpenVINO"},
+      {"QNNExecutionProvider", "QNN"},
+      {"CoreMLExecutionProvider", "CoreML"},
+      {"AzureExecutionProvider", "AZURE"},
+      {"WebGpuExecutionProvider", "WebGPU"},
+      {"VitisAIExecutionProvider", "VitisAI"},
+      {"NvTensorRTRTXExecutionProvider", "NvTensorRtRtx"},
+  }};
+  for (const auto& [canonical, short_name] : kShort) {
+    if (name != canonical) continue;
+    api.ReleaseStatus(status);
+    status = api.SessionOptionsAppendExecutionProvider(options, short_name, nullptr, nullptr, 0);
+  }
+  library.check(status, doing);
+}
+
+void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* options,
+                      const std::vector<std::string>& wanted) {
+  if (wanted.empty()) return;
+  const std::vector<std::string> offered = library.providers();
+  for (const std::string& name : wanted) {
+    if (std::find(offered.begin(), offered.end(), name) == offered.end()) {
+      throw Error(ErrorKind::kBackend, "no execution provider '" + name + "' in " +
+                                           library.describe() + "; this build offers " +
+                                           joined(offered));
+    }
+  }
+  for (const std::string& name : wanted) append_provider(library, options, name);
+}
+
+// A session must not take CPU time while nobody asks it anything.
+constexpr std::array<std::array<const char*, 2>, 3> kSessionConfig = {{
+    {"session.intra_op.allow_spinning", "0"},
+    {"session.inter_op.allow_spinning", "0"},
+    // Else a model in ONNX Runtime's own, unvalidated format would be recognised by its bytes.
+    {"session.load_model_format", "ONNX"},
+}};
+
+}  // namespace
+
+std::string to_string(const TensorSpec& spec) {
+  std::string text = spec.name + " (" + element_type_name(spec.element_type);
+  if (spec.element_type == 0) return text + ")";
+  text += " [";
+  for (size_t i = 0; i < spec.shape.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + (spec.shape[i] < 0 ? "?" : std::to_string(spec.shape[i]));
+  }
+  return text + "])";
+}
+
+OnnxRuntimeSession::OnnxRuntimeSession(const OnnxRuntimeLibrary& library,
+                                       const SessionSource& source, const SessionSettings& settings)
+    : library_(library),
+      origin_(source.origin),
+      session_(library.api().ReleaseSession),
+      memory_(library.api().ReleaseMemoryInfo) {
+  const ort::Api& api = library_.api();
+  clear_onnxruntime_log();
+  const std::string doing = library_.describe() + " cannot load " + origin_;
+  OrtHandle<ort::SessionOptions> options(api.ReleaseSessionOptions);
+  library_.check(api.CreateSessionOptions(options.out()), doing);
+  library_.check(api.SetSessionExecutionMode(options.get(), ort::kSequential), doing);
+  library_.check(api.SetSessionGraphOptimizationLevel(options.get(), ort::kOptimizeAll), doing);
+  library_.check(api.SetIntraOpNumThreads(options.get(), settings.num_threads), doing);
+  library_.check(api.SetInterOpNumThreads(options.get(), 1), doing);
+  for (const auto& [key, value] : kSessionConfig) {
+    library_.check(api.AddSessionConfigEntry(options.get(), key, value), doing);
+  }
+  append_providers(library_, options.get(), settings.providers);
+  if (source.model_path.empty()) {
+    // A model in memory has no folder, and the library would look for external data in the current
+    // one: say a folder that cannot exist, so that a model file never reads other files.
+    library_.check(api.AddSessionConfigEntry(options.get(),
+                                             "session.model_external_initializers_file_folder_path",
+                                             "/dev/null/a-model-in-one-file-has-no-external-data"),
+                   doing);
+    library_.check(
+        api.CreateSessionFromArray(library_.env(), source.model_bytes.data, source.model_bytes.size,
+                                   options.get(), session_.out()),
+        doing, ErrorKind::kModelFile);
+  } else {
+    library_.check(
+        api.CreateSession(library_.env(), source.model_path.c_str(), options.get(), session_.out()),
+        doing, ErrorKind::kModelFile);
+  }
+  library_.check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kMemoryDefault, memory_.out()),
+                 doing);
+  size_t count = 0;
+  library_.check(api.SessionGetInputCount(session_.get(), &count), doing);
+  for (size_t i = 0; i < count; ++i) inputs_.push_back(describe(i, true));
+  library_.check(api.SessionGetOutputCount(session_.get(), &count), doing);
+  for (size_t i = 0; i < count; ++i) outputs_.push_back(describe(i, false));
+}
+
+namespace {
+
+void read_shape(const OnnxRuntimeLibrary& library, const ort::TensorInfo* info,
+                const std::string& doing, TensorSpec* spec) {
+  const ort::Api& api = library.api();
+  size_t rank = 0;
+  library.check(api.GetTensorElementType(info, &spec->element_type), doing);
+  library.check(api.GetDimensionsCount(info, &rank), doing);
+  spec->shape.resize(rank);
+  library.check(api.GetDimensions(info, spec->shape.data(), rank), doing);
+}
+
+}  // namespace
+
+TensorSpec OnnxRuntimeSession::describe(size_t index, bool input) const {
+  const ort::Api& api = library_.api();
+  const std::string doing = "cannot read the inputs and outputs of " + origin_;
+  TensorSpec spec;
+  ort::Allocator* allocator = nullptr;
+  library_.check(api.GetAllocatorWithDefaultOptions(&allocator), doing);
+  char* name = nullptr;
+  library_.check(input ? api.SessionGetInputName(session_.get(), index, allocator, &name)
+                       : api.SessionGetOutputName(session_.get(), index, allocator, &name),
+                 doing);
+  spec.name = name;
+  library_.check(api.AllocatorFree(allocator, name), doing);
+  OrtHandle<ort::TypeInfo> type(api.ReleaseTypeInfo);
+  library_.check(input ? api.SessionGetInputTypeInfo(session_.get(), index, type.out())
+                       : api.SessionGetOutputTypeInfo(session_.get(), index, type.out()),
+                 doing);
+  int kind = 0;
+  library_.check(api.GetOnnxTypeFromTypeInfo(type.get(), &kind), doing);
+  if (kind != ort::kTypeIsTensor) return spec;
+  const ort::TensorInfo* info = nullptr;  // owned by `type`
+  library_.check(api.CastTypeInfoToTensorInfo(type.get(), &info), doing);
+  read_shape(library_, info, doing, &spec);
+  return spec;
+}
+
+namespace {
+
+// Values that wrap the caller's memory, in the form that Run wants.
+class ValueList {
+ public:
+  explicit ValueList(const OnnxRuntimeLibrary& library) : library_(library) {}
+  ~ValueList() {
+    for (ort::Value* value : values_) {
+      if (value != nullptr) library_.api().ReleaseValue(value);
+    }
+  }
+  ValueList(const ValueList&) = delete;
+  ValueList& operator=(const ValueList&) = delete;
+
+  void wrap(const std::vector<OnnxRuntimeSession::Matrix>& matrices, const ort::MemoryInfo* memory,
+            const std::string& doing) {
+    for (const OnnxRuntimeSession::Matrix& matrix : matrices) {
+      const std::array<int64_t, 2> shape = {matrix.rows, matrix.columns};
+      const size_t elements =
+          static_cast<size_t>(matrix.rows) * static_cast<size_t>(matrix.columns);
+      names_.push_back(matrix.name);
+      values_.push_back(nullptr);
+      library_.check(library_.api().CreateTensorWithDataAsOrtValue(
+                         memory, matrix.data, elements * element_bytes(matrix.element_type),
+                         shape.data(), shape.size(), matrix.element_type, &values_.back()),
+                     doing);
+    }
+  }
+  void leave_open(const std::vector<const char*>& names) {
+    names_ = names;
+    values_.assign(names.size(), nullptr);
+  }
+
+  const char* const* names() const { return names_.data(); }
+  ort::Value** values() { return values_.data(); }
+  size_t size() const { return values_.size(); }
+
+ private:
+  const OnnxRuntimeLibrary& library_;
+  std::vector<const char*> names_;
+  std::vector<ort::Value*> values_;
+};
+
+}  // namespace
+
+void OnnxRuntimeSession::run(const std::vector<Matrix>& inputs,
+                             const std::vector<Matrix>& outputs) const {
+  clear_onnxruntime_log();
+  const std::string doing = library_.describe() + " failed to run " + origin_;
+  ValueList given(library_);
+  ValueList wanted(library_);
+  given.wrap(inputs, memory_.get(), doing);
+  wanted.wrap(outputs, memory_.get(), doing);
+  library_.check(library_.api().Run(session_.get(), nullptr, given.names(), given.values(),
+                                    given.size(), wanted.names(), wanted.size(), wanted.values()),
+                 doing);
+}
+
+std::vector<TensorSpec> OnnxRuntimeSession::probe(const std::vector<Matrix>& inputs,
+                                                  const std::vector<const char*>& names) const {
+  clear_onnxruntime_log();
+  const std::string doing = library_.describe() + " failed on a trial row for " + origin_;
+  const ort::Api& api = library_.api();
+  ValueList given(library_);
+  ValueList wanted(library_);
+  given.wrap(inputs, memory_.get(), doing);
+  wanted.leave_open(names);
+  library_.check(api.Run(session_.get(), nullptr, given.names(), given.values(), given.size(),
+                         wanted.names(), wanted.size(), wanted.values()),
+                 doing);
+  std::vector<TensorSpec> found;
+  for (size_t i = 0; i < names.size(); ++i) {
+    OrtHandle<ort::TensorInfo> info(api.ReleaseTensorTypeAndShapeInfo);
+    library_.check(api.GetTensorTypeAndShape(wanted.values()[i], info.out()), doing);
+    found.push_back({names[i], 0, {}});
+    read_shape(library_, info.get(), doing, &found.back());
+  }
+  return found;
+}
+
+SessionOfProcess::SessionOfProcess(const OnnxRuntimeLibrary& library, SessionSource source,
+                                   SessionSettings settings)
+    : library_(library),
+      source_(std::move(source)),
+      settings_(std::move(settings)),
+      current_(make()) {}
+
+SessionOfProcess::~SessionOfProcess() {
+  const Owned* owned = current_.load();
+  // Releasing a session that the parent made would wait for threads that do not exist here.
+  if (owned->process == getpid()) delete owned;
+}
+
+SessionOfProcess::Owned* SessionOfProcess::make() const {
+  auto session = std::make_unique<const OnnxRuntimeSession>(library_, source_, settings_);
+  return new Owned{std::move(session), getpid()};
+}
+
+const OnnxRuntimeSession& SessionOfProcess::get() const {
+  const Owned* owned = current_.load(std::memory_order_acquire);
+  if (owned->process == getpid()) return *owned->session;
+  const std::lock_guard<std::mutex> lock(making_);
+  owned = current_.load(std::memory_order_acquire);
+  if (owned->process != getpid()) {
+    owned = make();  // the parent's is left alone, see the destructor
+    current_.store(owned, std::memory_order_release);
+  }
+  return *owned->session;
+}
+
+}  // namespace affectrt

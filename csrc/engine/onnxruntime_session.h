@@ -1,0 +1,102 @@
+// One ONNX Runtime session: made from a model, asked for its inputs and outputs, run on caller's
+// memory.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "engine/onnxruntime_library.h"
+
+namespace affectrt {
+
+struct TensorSpec {
+  std::string name;
+  int element_type = 0;        // ort::kInt64, ...; 0 where it is no tensor
+  std::vector<int64_t> shape;  // -1: any size; empty: unknown rank, or a scalar
+};
+std::string to_string(const TensorSpec& spec);  // "input_ids (int64 [?, ?])"
+
+struct SessionSource {
+  std::string origin;      // names the model in errors
+  std::string model_path;  // used where it is not empty: external data is found beside it
+  ByteView model_bytes;    // used otherwise
+};
+
+struct SessionSettings {
+  int num_threads = 1;
+  std::vector<std::string> providers;
+};
+
+// Immutable: concurrent calls are safe.
+class OnnxRuntimeSession {
+ public:
+  // Throws Error(kModelFile) for a model that is damaged, Error(kBackend) for all other failures,
+  // an unknown provider among them.
+  OnnxRuntimeSession(const OnnxRuntimeLibrary& library, const SessionSource& source,
+                     const SessionSettings& settings);
+
+  const std::vector<TensorSpec>& inputs() const { return inputs_; }
+  const std::vector<TensorSpec>& outputs() const { return outputs_; }
+
+  // A dense matrix in the caller's memory.
+  struct Matrix {
+    const char* name = nullptr;
+    int element_type = 0;
+    int64_t rows = 0;
+    int64_t columns = 0;
+    void* data = nullptr;  // rows * columns elements
+  };
+  // Reads `inputs` and writes `outputs` in place.
+  void run(const std::vector<Matrix>& inputs, const std::vector<Matrix>& outputs) const;
+  // What `names` turn out to be for `inputs`.
+  std::vector<TensorSpec> probe(const std::vector<Matrix>& inputs,
+                                const std::vector<const char*>& names) const;
+
+ private:
+  TensorSpec describe(size_t index, bool input) const;
+
+  const OnnxRuntimeLibrary& library_;
+  std::string origin_;
+  OrtHandle<ort::Session> session_;
+  OrtHandle<ort::MemoryInfo> memory_;
+  std::vector<TensorSpec> inputs_;
+  std::vector<TensorSpec> outputs_;
+};
+
+// A session for each process that asks. fork() copies a session without its threads, so that
+// running it would wait for ever: a child is given one of its own. Concurrent calls are safe.
+class SessionOfProcess {
+ public:
+  // `source` is read again in a child, so what it points to must outlive this object.
+  SessionOfProcess(const OnnxRuntimeLibrary& library, SessionSource source,
+                   SessionSettings settings);
+  ~SessionOfProcess();
+  SessionOfProcess(const SessionOfProcess&) = delete;
+  SessionOfProcess& operator=(const SessionOfProcess&) = delete;
+
+  const OnnxRuntimeSession& get() const;
+  const SessionSettings& settings() const { return settings_; }
+
+ private:
+  struct Owned {
+    std::unique_ptr<const OnnxRuntimeSession> session;
+    pid_t process;
+  };
+  Owned* make() const;
+
+  const OnnxRuntimeLibrary& library_;
+  const SessionSource source_;
+  const SessionSettings settings_;
+  mutable std::mutex making_;
+  mutable std::atomic<const Owned*> current_;
+};
+
+}  // namespace affectrt
