@@ -1,5 +1,5 @@
-// Opens one model: a `.affect` file (stored ZIP, memory-mapped), a directory with the same files, or
-// a plain Hugging Face / optimum ONNX export directory. FORMAT.md is the specification.
+// Opens one model: a `.affect` file (stored ZIP, memory-mapped), a directory with the same files,
+// or a plain Hugging Face / optimum ONNX export directory. FORMAT.md is the specification.
 #pragma once
 
 #include <memory>
