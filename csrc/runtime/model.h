@@ -36,12 +36,15 @@ struct Prediction {
 // Immutable: concurrent calls of predict() are safe and share one backend session.
 class Model {
  public:
+  // Throws Error(kNotFound | kModelFile | kTokenizer | kBackend | kUnsupported), and Error(kInput)
+  // for options that cannot be.
   static std::shared_ptr<const Model> load(const std::string& path, const ModelOptions& options);
 
   // Rows are answered in the caller's order; inside they are sorted by length into batches of at
   // most max_batch_tokens. `heads` are indices into manifest().heads, all of them when empty.
-  // `progress(done, total)` is called between batches on the calling thread; false stops the work
-  // with Error(kInput, "interrupted ...").
+  // `progress(done, total)` counts rows; it is called on the calling thread while texts are encoded
+  // and after each batch, and false stops the work with Error(kInput, "interrupted ..."). What it
+  // throws passes through. An error that lies in one text names it as "text <row>: ...".
   Prediction predict(const std::vector<TextInput>& inputs, const std::vector<int32_t>& heads,
                      const std::function<bool(size_t, size_t)>& progress = nullptr) const;
 
@@ -55,7 +58,9 @@ class Model {
   std::shared_ptr<const Bundle> bundle_;
   std::unique_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<const Backend> backend_;
+  std::vector<size_t> head_outputs_;  // index into backend().outputs() of each head
   int32_t max_batch_tokens_ = 0;
+  int num_threads_ = 1;  // for encoding texts
 };
 
 }  // namespace affectrt

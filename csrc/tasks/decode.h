@@ -1,4 +1,5 @@
-// Logits to answers: scores, decided labels, "unsure". No model state, no allocation beyond outputs.
+// Logits to answers: scores, decided labels, "unsure". No model state, no allocation beyond
+// outputs.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,15 @@ struct HeadScores {
   std::vector<uint8_t> unsure;   // [rows]
 };
 
+// With x = logits / head.temperature:
+// - single-label: scores are softmax(x); the first of the highest is decided.
+// - multi-label: scores are sigmoid(x); decided is every score >= its threshold (0.5 where the head
+//   has none), which may be no label at all.
+// - regression: scores are the logits, untouched; a value is neither decided nor unsure.
+// A row is unsure where its highest score is below head.unsure_below.
+//
+// `logits` is [rows, labels]. Throws Error(kBackend) for a logit that is not a finite number,
+// Error(kModelFile) for a head that contradicts itself.
 HeadScores decode(const Head& head, std::vector<float> logits, int32_t rows);
 
 }  // namespace affectrt

@@ -1,0 +1,174 @@
+#include "runtime/model.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "engine/onnxruntime_backend.h"
+#include "runtime/batch_plan.h"
+#include "runtime/token_rows.h"
+
+namespace affectrt {
+namespace {
+
+constexpr const char* kTokenizerEntry = "tokenizer.json";
+constexpr const char* kOnnxEntry = "model.onnx";
+constexpr const char* kWeightsEntry = "weights.safetensors";
+
+// Where a batch stops paying: enough rows to keep the cores in long matrix products, few enough
+// that the activations of a layer stay near the caches and memory stays flat.
+constexpr int32_t kDefaultBatchTokens = 4096;
+
+// The one place that knows which backends there are.
+std::unique_ptr<const Backend> make_backend(const std::shared_ptr<const Bundle>& bundle,
+                                            const ModelOptions& options) {
+  const BackendOptions& backend_options = options.backend_options;
+  if (options.backend == "native") {
+    throw Error(ErrorKind::kUnsupported,
+                "backend 'native' is not in this build; 'onnxruntime' and 'auto' are");
+  }
+  if (options.backend != "auto" && options.backend != "onnxruntime") {
+    throw Error(ErrorKind::kInput, "no backend '" + options.backend +
+                                       "'; there are 'auto', 'native' and 'onnxruntime'");
+  }
+  if (!bundle->has(kOnnxEntry) && bundle->has(kWeightsEntry)) {
+    throw Error(ErrorKind::kUnsupported, "'" + bundle->path() + "' has " + kWeightsEntry +
+                                             " only, for a backend that is not in this build; " +
+                                             kOnnxEntry + " would run");
+  }
+  return make_onnxruntime_backend(bundle, backend_options);
+}
+
+std::unique_ptr<const Tokenizer> make_tokenizer(const Bundle& bundle) {
+  if (!bundle.has(kTokenizerEntry)) {
+    throw Error(ErrorKind::kModelFile, "'" + bundle.path() + "' has no " + kTokenizerEntry +
+                                           "; a text model needs its checkpoint's tokenizer, as "
+                                           "`tokenizer.save_pretrained` writes it for a fast one");
+  }
+  return Tokenizer::from_json(bundle.entry(kTokenizerEntry).text(),
+                              std::string(kTokenizerEntry) + " of '" + bundle.path() + "'");
+}
+
+// Rows of a batch one behind the other, as the backend wants them.
+struct PackedBatch {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> type_ids;
+  std::vector<int32_t> row_begin;
+
+  void clear() {
+    ids.clear();
+    type_ids.clear();
+    row_begin.assign(1, 0);
+  }
+  void add(const TokenRow& row) {
+    ids.insert(ids.end(), row.ids.begin(), row.ids.end());
+    type_ids.insert(type_ids.end(), row.type_ids.begin(), row.type_ids.end());
+    row_begin.push_back(static_cast<int32_t>(ids.size()));
+  }
+  TokenBatch view() const {
+    return {ids.data(), type_ids.data(), row_begin.data(),
+            static_cast<int32_t>(row_begin.size() - 1)};
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOptions& options) {
+  if (options.max_batch_tokens < 0) {
+    throw Error(ErrorKind::kInput, "max_batch_tokens is " +
+                                       std::to_string(options.max_batch_tokens) +
+                                       "; 0 (the default) or more is possible");
+  }
+  std::shared_ptr<Model> model(new Model());
+  model->bundle_ = Bundle::open(path);
+  model->tokenizer_ = make_tokenizer(*model->bundle_);
+  model->backend_ = make_backend(model->bundle_, options);
+  model->max_batch_tokens_ =
+      options.max_batch_tokens == 0 ? kDefaultBatchTokens : options.max_batch_tokens;
+  model->num_threads_ = options.backend_options.num_threads == 0
+                            ? usable_cpus()
+                            : options.backend_options.num_threads;
+  const std::vector<OutputInfo>& outputs = model->backend_->outputs();
+  for (const Head& head : model->manifest().heads) {
+    const auto output = std::find_if(outputs.begin(), outputs.end(), [&](const OutputInfo& one) {
+      return one.name == head.output;
+    });
+    if (output == outputs.end() || static_cast<size_t>(output->width) != head.labels.size()) {
+      throw Error(ErrorKind::kModelFile, "head '" + head.name + "' of '" + path + "' has " +
+                                             std::to_string(head.labels.size()) +
+                                             " labels, but the backend has no output '" +
+                                             head.output + "' of that width");
+    }
+    model->head_outputs_.push_back(static_cast<size_t>(output - outputs.begin()));
+  }
+  return model;
+}
+
+Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vector<int32_t>& heads,
+                          const std::function<bool(size_t, size_t)>& progress) const {
+  std::vector<size_t> wanted;
+  for (const int32_t head : heads) {
+    if (head < 0 || static_cast<size_t>(head) >= manifest().heads.size()) {
+      throw Error(ErrorKind::kInput, "no head " + std::to_string(head) + "; this model has " +
+                                         std::to_string(manifest().heads.size()));
+    }
+    wanted.push_back(static_cast<size_t>(head));
+  }
+  if (heads.empty()) {
+    wanted.resize(manifest().heads.size());
+    std::iota(wanted.begin(), wanted.end(), size_t{0});
+  }
+  if (inputs.size() > static_cast<size_t>(INT32_MAX)) {
+    throw Error(ErrorKind::kInput, std::to_string(inputs.size()) + " texts are too many at once");
+  }
+
+  std::function<bool()> keep_going;
+  if (progress) keep_going = [&] { return progress(0, inputs.size()); };
+  const std::vector<TokenRow> rows =
+      tokenize_rows(*tokenizer_, inputs, {manifest().max_tokens, num_threads_}, keep_going);
+
+  Prediction prediction;
+  std::vector<int32_t> lengths;
+  for (const TokenRow& row : rows) {
+    const int32_t length = static_cast<int32_t>(row.ids.size());
+    lengths.push_back(length);
+    prediction.token_counts.push_back(row.full_count);
+    prediction.truncated.push_back(length < row.full_count ? 1 : 0);
+  }
+
+  std::vector<std::vector<float>> all_logits;
+  for (const size_t head : wanted) {
+    all_logits.emplace_back(inputs.size() * manifest().heads[head].labels.size());
+  }
+  const BatchPlan plan = plan_batches(lengths, max_batch_tokens_);
+  PackedBatch packed;
+  std::vector<std::vector<float>> batch_logits;
+  for (size_t batch = 0; batch < plan.batches(); ++batch) {
+    const size_t begin = plan.batch_begin[batch];
+    const size_t end = plan.batch_begin[batch + 1];
+    packed.clear();
+    for (size_t i = begin; i < end; ++i) packed.add(rows[plan.order[i]]);
+    backend_->run(packed.view(), &batch_logits);
+    for (size_t k = 0; k < wanted.size(); ++k) {
+      const std::vector<float>& from = batch_logits[head_outputs_[wanted[k]]];
+      const size_t width = manifest().heads[wanted[k]].labels.size();
+      for (size_t i = begin; i < end; ++i) {
+        std::copy_n(from.data() + (i - begin) * width, width,
+                    all_logits[k].data() + plan.order[i] * width);
+      }
+    }
+    if (progress && !progress(end, inputs.size())) {
+      throw Error(ErrorKind::kInput, "interrupted after " + std::to_string(end) + " of " +
+                                         std::to_string(inputs.size()) + " texts");
+    }
+  }
+  for (size_t k = 0; k < wanted.size(); ++k) {
+    prediction.heads.push_back(decode(manifest().heads[wanted[k]], std::move(all_logits[k]),
+                                      static_cast<int32_t>(inputs.size())));
+  }
+  return prediction;
+}
+
+}  // namespace affectrt
