@@ -50,12 +50,14 @@ TopK: TypeAlias = int | _NotGiven | None
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):  # exp overflows to inf, and the quotient to the right 0
-        return (np.float32(1) / (np.float32(1) + np.exp(-logits))).astype(np.float32)
+        scores: FloatArray = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return scores
 
 
 def _softmax(logits: FloatArray) -> FloatArray:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+    scores: FloatArray = powers / powers.sum(axis=-1, keepdims=True)
+    return scores
 
 
 def _checked_function(value: str | None) -> str | None:
@@ -221,7 +223,7 @@ class TextClassificationPipeline:
         return _softmax(logits) if function == "softmax" else logits
 
     def _ranked(self, scores: Iterable[float], top_k: int | None) -> list[Scored]:
-        ranked = [
+        ranked: list[Scored] = [
             {"label": label, "score": score}
             for label, score in zip(self._labels, scores, strict=True)
         ]

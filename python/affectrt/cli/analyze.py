@@ -1,0 +1,366 @@
+"""`affectrt analyze`: the emotions of a text, or of every row of a file."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..errors import Error, InputError, NotFoundError
+from ..model import Model
+from ..results import Label, Result
+from .common import (
+    EXIT_OK,
+    EXIT_PARTIAL,
+    UsageError,
+    add_model_arguments,
+    atomic_writer,
+    load_model,
+    note,
+    positive,
+)
+from .progress import ProgressLine
+from .readers import READERS, BadLine, Columns, LineReader, Pause, Row
+from .terminal import (
+    bar,
+    bold,
+    cells,
+    fit,
+    printable,
+    stdout_is_unicode,
+    terminal_width,
+    use_colour,
+    wrap,
+)
+
+SUMMARY = "the emotions of a text or of every row of a file"
+DESCRIPTION = """\
+Answers for one text, for every row of a .txt (one text a line), .jsonl ({"text": ...} a line),
+.csv or .tsv file, or for the lines of standard input ("-").
+
+With --json each answer is one JSON object on a line:
+  {"text": ..., "emotions": [{"label": ..., "score": ...}, ...], "decided": [...], "unsure": ...}
+with the emotions sorted by score, "pair" where one was given, "truncated" where the text was too
+long, and "heads" where the model has several. Files of any size are read in small portions. Rows
+that cannot be used are reported on stderr by line number, and the rest is answered (exit code 3).
+"""
+
+_CHUNK_ROWS = 256
+_CHUNK_CHARS = 1 << 18
+_SHOWN_BYTES = 200  # of a text, when it is quoted in a table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input", nargs="?", metavar="TEXT|FILE|-", help="a text, a file, or - for standard input"
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--format",
+        choices=("text", *READERS),
+        help="what the input is, where its name does not say (standard input: txt)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write JSON lines there, whole or not at all, not to stdout"
+    )
+    parser.add_argument(
+        "--text-column", metavar="NAME", help='column or key of the text (default: "text")'
+    )
+    parser.add_argument("--pair-column", metavar="NAME", help="column or key of a second text")
+    parser.add_argument("--pair", metavar="TEXT", help="second text, beside a TEXT")
+    parser.add_argument(
+        "--line-numbers", action="store_true", help='add "line", the row\'s line in the file'
+    )
+    parser.add_argument(
+        "--top", type=positive, default=5, metavar="N", help="labels in the table (default: 5)"
+    )
+    parser.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="progress on stderr (default: for files, on a terminal)",
+    )
+
+
+@dataclass
+class _Tally:
+    answered: int = 0
+    failed: int = 0
+    progress: ProgressLine | None = None
+
+    def report(self, name: str, bad: BadLine) -> None:
+        self.failed += 1
+        if self.progress is not None:
+            self.progress.clear()
+        note(f"{name}:{bad.line}: {printable(bad.reason)}")
+
+
+@dataclass
+class _Source:
+    """Where rows come from."""
+
+    name: str
+    kind: str
+    stream: BinaryIO
+    total_bytes: int | None
+    close: bool = field(default=True)
+
+
+def _kind_of_file(path: str, given: str | None) -> str:
+    suffix = os.path.splitext(path)[1].lower().lstrip(".")
+    suffix = {"json": "jsonl", "ndjson": "jsonl"}.get(suffix, suffix)
+    if given is not None:
+        return given
+    if suffix in READERS:
+        return suffix
+    raise UsageError(
+        f"{path!r} is a file, but not .txt, .jsonl, .csv or .tsv; say what it is with --format "
+        "(--format text analyses the word itself)"
+    )
+
+
+def _source(given: str, kind: str | None) -> _Source | None:
+    """The file or stream that `given` names, `None` when it is a text itself."""
+    if kind == "text":
+        return None
+    if given == "-":
+        return _Source("<stdin>", kind or "txt", sys.stdin.buffer, None, close=False)
+    short_enough = len(given) < 4096 and "\0" not in given and "\n" not in given
+    if short_enough and os.path.isdir(given):
+        raise InputError(
+            f"{given!r} is a directory; give a .txt, .jsonl or .csv file "
+            "(--format text analyses the word itself)"
+        )
+    if short_enough and os.path.exists(given):
+        chosen = _kind_of_file(given, kind)
+        stream = open(given, "rb")  # noqa: SIM115  closed by its user
+        return _Source(given, chosen, stream, os.fstat(stream.fileno()).st_size or None)
+    suffix = os.path.splitext(given)[1].lower().lstrip(".")
+    if kind is not None or (suffix in READERS and not any(c.isspace() for c in given)):
+        raise NotFoundError(f"no file {given!r} (--format text analyses the word itself)")
+    return None
+
+
+def _short_float(value: float) -> float:
+    """The shortest decimal that is the same float32."""
+    return float(str(np.float32(value)))
+
+
+def to_json(result: Result, line: int | None = None) -> str:
+    """`result.to_dict()` on one line, with float32 scores in their shortest form."""
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, float):
+            return _short_float(value)
+        if isinstance(value, dict):
+            return {key: shorten(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [shorten(entry) for entry in value]
+        return value
+
+    record = shorten(result.to_dict())
+    if line is not None:
+        record = {"line": line, **record}
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _chunks(items: Iterator[Row | BadLine | Pause], eager: bool) -> Iterator[list[Row | BadLine]]:
+    chunk: list[Row | BadLine] = []
+    chars = 0
+    for item in items:
+        if not isinstance(item, Pause):
+            chunk.append(item)
+            chars += len(item.text) if isinstance(item, Row) else 0
+        full = len(chunk) >= _CHUNK_ROWS or chars >= _CHUNK_CHARS
+        if chunk and (full or (eager and isinstance(item, Pause))):
+            yield chunk
+            chunk, chars = [], 0
+    if chunk:
+        yield chunk
+
+
+def _answer_rows(
+    model: Model, rows: list[Row]
+) -> Iterator[tuple[Row, Result] | tuple[Row, InputError]]:
+    """Answers in order; a row that the model refuses costs only itself."""
+    texts = [row.text if row.pair is None else (row.text, row.pair) for row in rows]
+    try:
+        yield from zip(rows, model(texts), strict=True)
+    except InputError:
+        for row, text in zip(rows, texts, strict=True):
+            try:
+                answer: Result | InputError = model(text)
+            except InputError as error:
+                answer = error
+            yield row, answer  # type: ignore[misc]  # mypy does not distribute the union
+
+
+def _answer_file(
+    model: Model, source: _Source, args: argparse.Namespace, write: Callable[[int, Result], None]
+) -> _Tally:
+    lines = LineReader(source.stream, source.name)
+    items = READERS[source.kind](lines, Columns(args.text_column, args.pair_column))
+    tally = _Tally()
+    show = args.progress if args.progress is not None or source.total_bytes else False
+    with ProgressLine(source.total_bytes, shown=show) as progress:
+        tally.progress = progress
+        for chunk in _chunks(items, eager=source.total_bytes is None):
+            for item in chunk:
+                if isinstance(item, BadLine):
+                    tally.report(source.name, item)
+            rows = [item for item in chunk if isinstance(item, Row)]
+            answers = list(_answer_rows(model, rows)) if rows else []
+            if not args.out:
+                progress.clear()
+            for row, answer in answers:
+                if isinstance(answer, InputError):
+                    tally.report(source.name, BadLine(row.line, str(answer)))
+                else:
+                    write(row.line, answer)
+                    tally.answered += 1
+            progress.update(tally.answered, lines.bytes_read)
+        progress.update(tally.answered, lines.bytes_read, final=True)
+    if not lines.bytes_read:
+        raise InputError(f"{source.name} is empty; give at least one line of text")
+    if not tally.answered and not tally.failed:
+        raise InputError(f"{source.name} has blank lines only; give at least one line of text")
+    return tally
+
+
+def _run_file(model: Model, source: _Source, args: argparse.Namespace) -> int:
+    with contextlib.ExitStack() as stack:
+        if source.close:
+            stack.enter_context(source.stream)
+        if args.out:
+            file: Any = stack.enter_context(atomic_writer(args.out))
+        else:
+            file = sys.stdout
+
+        def write_json(line: int, result: Result) -> None:
+            file.write(to_json(result, line if args.line_numbers else None) + "\n")
+
+        write = write_json if args.out or args.json else _TableWriter(args.top).write
+        tally = _answer_file(model, source, args, write)
+        file.flush()
+        if tally.failed and not tally.answered:
+            raise InputError(f"{source.name}: none of its {tally.failed} lines could be used")
+    if args.out:
+        note(f"{tally.answered:,} answers written to {args.out}")
+    if tally.failed:
+        total = tally.answered + tally.failed
+        note(f"{tally.failed:,} of {total:,} lines of {source.name} could not be used")
+        return EXIT_PARTIAL
+    return EXIT_OK
+
+
+class _TableWriter:
+    """One line a row, in columns of fixed width, so that nothing has to be kept."""
+
+    def __init__(self, top: int) -> None:
+        width = terminal_width()
+        self._top = min(top, 3)
+        self._answer_width = min(46, width // 2)
+        self._text_width = width - 8 - self._answer_width
+        self._bold = use_colour(sys.stdout)
+        self._headed = False
+
+    def write(self, line: int, result: Result) -> None:
+        if not self._headed:
+            head = f"{'line':>6}  {fit('answer', self._answer_width - 2)}  text"
+            print(bold(head, self._bold))
+            self._headed = True
+        answer = fit(self._answer(result), self._answer_width - 2)
+        text = result.text if result.pair is None else f"{result.text} + {result.pair}"
+        print(f"{line:>6}  {answer}  {fit(text, self._text_width).rstrip()}")
+
+    def _answer(self, result: Result) -> str:
+        head = next(iter(result.heads.values()))
+        if head.task == "regression":
+            return "  ".join(f"{label.label} {label.score:.2f}" for label in head.labels)
+        values = head.values
+        shown = head.decided[: self._top] or (head.labels[0].label,)
+        text = "  ".join(f"{name} {values[name]:.2f}" for name in shown)
+        text = text if head.decided else f"({text})"
+        return text + (" ?" if head.unsure else "")
+
+
+def _shown_labels(labels: tuple[Label, ...], decided: tuple[str, ...], top: int) -> list[Label]:
+    chosen = list(labels[:top])
+    chosen += [label for label in labels[top:] if label.label in decided]
+    return chosen
+
+
+def _card(result: Result, top: int) -> str:
+    """One text and the scores of every head."""
+    unicode, strong = stdout_is_unicode(), use_colour(sys.stdout)
+    width = terminal_width(maximum=100)
+    quoted = result.text if result.pair is None else f"{result.text} + {result.pair}"
+    lines = wrap(quoted[: 4 * _SHOWN_BYTES], width)[:6]
+    for head in result.heads.values():
+        shown = _shown_labels(head.labels, head.decided, top)
+        if head.task == "regression":
+            shown = list(head.labels)
+        lines.append("")
+        if len(result.heads) > 1:
+            lines.append(f"{head.name}")
+        name_width = min(32, max(cells(label.label) for label in shown))
+        for label in shown:
+            name = fit(label.label, name_width)
+            if head.task == "regression":
+                lines.append(f"  {name}  {label.score:8.3f}")
+                continue
+            is_in = label.label in head.decided
+            mark = ("●" if unicode else "*") if is_in else " "
+            drawn = bar(label.score, 30, unicode)
+            lines.append(
+                f"{mark} {bold(name, strong and is_in)}  {label.score:5.3f}  {drawn}".rstrip()
+            )
+        if head.task != "regression":
+            decided = ", ".join(head.decided) or "none"
+            lines.append(f"decided: {decided}" + ("  (unsure)" if head.unsure else ""))
+    if result.truncated:
+        lines.append("the text was longer than the model reads; only its beginning counted")
+    return "\n".join(lines)
+
+
+def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
+    result = model(text if args.pair is None else (text, args.pair))
+    if args.out:
+        with atomic_writer(args.out) as file:
+            file.write(to_json(result) + "\n")
+        note(f"1 answer written to {args.out}")
+    elif args.json:
+        print(to_json(result))
+    else:
+        print(_card(result, args.top))
+    return EXIT_OK
+
+
+def run(args: argparse.Namespace) -> int:
+    given: str | None = args.input
+    if given is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("no input; give a text, a file, or - for standard input")
+        given = "-"
+    source = _source(given, args.format)
+    if source is not None and args.pair is not None:
+        raise UsageError("--pair goes with a TEXT; for files, say --pair-column")
+    if source is None and (args.text_column or args.pair_column or args.line_numbers):
+        raise UsageError("--text-column, --pair-column and --line-numbers go with files")
+    try:
+        model = load_model(args)
+    except Error:
+        if source is not None and source.close:
+            source.stream.close()
+        raise
+    if source is None:
+        return _run_text(model, given, args)
+    return _run_file(model, source, args)

@@ -1,0 +1,211 @@
+"""The emotion arc of a conversation as an SVG picture, in plain Python."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+from .emotion_groups import GROUPS
+from .terminal import cells, fit
+
+_FONT = "font-family=\"'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif\""
+_INK, _MUTED, _GRID = "#22303c", "#66727e", "#dfe4e8"
+_SPEAKER_COLOURS = ("#1f4e79", "#b3561b", "#4a7a3a", "#7a3a6d")
+_PLEASANT, _UNPLEASANT = "#f6c445", "#5b8fc9"
+
+_WIDTH = 1120
+_LEFT, _RIGHT = 118, 40
+_ARC_TOP, _ARC_HEIGHT = 118, 260
+_BARS_TOP, _BARS_HEIGHT = 468, 150
+_HEIGHT = 740
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One turn of the conversation."""
+
+    speaker: str
+    text: str
+    answer: str  # what stands beside the point
+    valence: float  # in [-1, 1]
+    shares: Mapping[str, float]  # group name -> share, summing to 1
+
+
+class _Canvas:
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def add(self, element: str) -> None:
+        self.parts.append(element)
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str, more: str = "") -> None:
+        self.add(
+            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+            f'stroke="{stroke}" {more}/>'
+        )
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        content: str,
+        *,
+        size: int = 13,
+        fill: str = _INK,
+        anchor: str = "start",
+        weight: int = 400,
+        halo: bool = False,
+    ) -> None:
+        behind = ' stroke="#ffffff" stroke-width="4" paint-order="stroke"' if halo else ""
+        self.add(
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" '
+            f'text-anchor="{anchor}" font-weight="{weight}"{behind}>{escape(content)}</text>'
+        )
+
+
+def _smooth_path(points: Sequence[tuple[float, float]]) -> str:
+    """A curve through all points that never overshoots them: cubic Hermite segments with the
+    tangents of Fritsch and Carlson (1980), as Bezier curves."""
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points)]
+    tangents = [slopes[0] if slopes else 0.0]
+    for before, after in itertools.pairwise(slopes):
+        flat = before * after <= 0
+        tangents.append(0.0 if flat else 2 * before * after / (before + after))
+    tangents.append(slopes[-1] if slopes else 0.0)
+    path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
+    for index, (x0, y0) in enumerate(points[:-1]):
+        x1, y1 = points[index + 1]
+        third = (x1 - x0) / 3
+        path.append(
+            f"C{x0 + third:.1f},{y0 + tangents[index] * third:.1f} "
+            f"{x1 - third:.1f},{y1 - tangents[index + 1] * third:.1f} {x1:.1f},{y1:.1f}"
+        )
+    return " ".join(path)
+
+
+def _marker(canvas: _Canvas, x: float, y: float, who: int, title: str) -> None:
+    """A disc or a square per speaker, so that colour is not needed to tell them apart."""
+    colour = _SPEAKER_COLOURS[who % len(_SPEAKER_COLOURS)]
+    style = f'fill="{colour}" stroke="#ffffff" stroke-width="2"'
+    tip = f"<title>{escape(title)}</title>"
+    if who % 2 == 0:
+        canvas.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" {style}>{tip}</circle>')
+    else:
+        canvas.add(
+            f'<rect x="{x - 7:.1f}" y="{y - 7:.1f}" width="14" height="14" rx="2" {style}>'
+            f"{tip}</rect>"
+        )
+
+
+def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: list[int]) -> None:
+    middle = _ARC_TOP + _ARC_HEIGHT / 2
+
+    def height(value: float) -> float:
+        return middle - value * _ARC_HEIGHT / 2
+
+    for value, name in (
+        (1.0, "pleasant"),
+        (0.5, ""),
+        (0.0, "balanced"),
+        (-0.5, ""),
+        (-1, "unpleasant"),
+    ):
+        y = height(value)
+        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, "#aab3bb" if value == 0 else _GRID)
+        canvas.text(_LEFT - 12, y + 4, name, fill=_MUTED, anchor="end")
+
+    places = [(x, height(point.valence)) for x, point in zip(xs, points, strict=True)]
+    curve = _smooth_path(places)
+    area = f"{curve} L{places[-1][0]:.1f},{middle:.1f} L{places[0][0]:.1f},{middle:.1f} Z"
+    canvas.add(f'<path d="{area}" fill="{_PLEASANT}" fill-opacity="0.35" clip-path="url(#above)"/>')
+    canvas.add(
+        f'<path d="{area}" fill="{_UNPLEASANT}" fill-opacity="0.35" clip-path="url(#below)"/>'
+    )
+    canvas.add(f'<path d="{curve}" fill="none" stroke="{_INK}" stroke-width="2.5"/>')
+    for index, ((x, y), point) in enumerate(zip(places, points, strict=True)):
+        _marker(canvas, x, y, who[index], f"{point.speaker}: {point.text}")
+        neighbours = [places[i][1] for i in (index - 1, index + 1) if 0 <= i < len(places)]
+        is_valley = y > sum(neighbours) / len(neighbours) if neighbours else False
+        canvas.text(
+            x, y + (27 if is_valley else -16), point.answer, anchor="middle", weight=600, halo=True
+        )
+
+
+def _bars(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], step: float) -> None:
+    bottom = _BARS_TOP + _BARS_HEIGHT
+    width = min(48.0, step * 0.62)
+    for share in (0.0, 0.5, 1.0):
+        y = bottom - share * _BARS_HEIGHT
+        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, _GRID)
+        canvas.text(_LEFT - 12, y + 4, f"{share:.0%}", fill=_MUTED, anchor="end")
+    for x, point in zip(xs, points, strict=True):
+        y = float(bottom)
+        for group in reversed(GROUPS):
+            share = point.shares.get(group.name, 0.0)
+            tall = share * _BARS_HEIGHT
+            y -= tall
+            if tall >= 0.3:
+                canvas.add(
+                    f'<rect x="{x - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" '
+                    f'height="{tall:.1f}" fill="{group.colour}" stroke="#ffffff" '
+                    f'stroke-width="0.6"><title>{group.name} {share:.0%}</title></rect>'
+                )
+
+
+def _legend(canvas: _Canvas, speakers: Sequence[str]) -> None:
+    x = float(_LEFT)
+    for group in GROUPS:
+        canvas.add(
+            f'<rect x="{x:.1f}" y="{_HEIGHT - 40}" width="13" height="13" rx="2" '
+            f'fill="{group.colour}"/>'
+        )
+        canvas.text(x + 19, _HEIGHT - 29, group.name)
+        x += 19 + 8.0 * len(group.name) + 24
+    right = float(_WIDTH - _RIGHT)
+    for who in reversed(range(len(speakers))):
+        name = fit(speakers[who], 16).rstrip()
+        canvas.text(right, 63, name, anchor="end", weight=600)
+        right -= 8.4 * cells(name) + 14
+        _marker(canvas, right, 58, who, name)
+        right -= 30
+
+
+def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
+    """A picture of at least one turn: the course of valence above, the mix of emotions below."""
+    speakers = list(dict.fromkeys(point.speaker for point in points))
+    who = [speakers.index(point.speaker) for point in points]
+    step = (_WIDTH - _LEFT - _RIGHT) / len(points)
+    xs = [_LEFT + step * (index + 0.5) for index in range(len(points))]
+    middle = _ARC_TOP + _ARC_HEIGHT / 2
+
+    canvas = _Canvas()
+    canvas.text(_LEFT, 44, title, size=22, weight=700)
+    canvas.text(_LEFT, 68, subtitle, fill=_MUTED)
+    canvas.text(24, _ARC_TOP - 24, "How it feels", size=14, weight=700)
+    _arc(canvas, points, xs, who)
+    canvas.text(24, _BARS_TOP - 20, "What is in it", size=14, weight=700)
+    _bars(canvas, points, xs, step)
+    for index, (x, point) in enumerate(zip(xs, points, strict=True)):
+        canvas.text(x, _BARS_TOP + _BARS_HEIGHT + 22, str(index + 1), anchor="middle", fill=_MUTED)
+        canvas.text(
+            x,
+            _BARS_TOP + _BARS_HEIGHT + 41,
+            fit(point.speaker, max(3, int(step / 8))).rstrip(),
+            anchor="middle",
+            fill=_SPEAKER_COLOURS[who[index] % len(_SPEAKER_COLOURS)],
+            weight=600,
+        )
+    _legend(canvas, speakers)
+    clips = "".join(
+        f'<clipPath id="{name}"><rect x="0" y="{top}" width="{_WIDTH}" height="{tall}"/></clipPath>'
+        for name, top, tall in (("above", 0, middle), ("below", middle, _HEIGHT - middle))
+    )
+    body = "\n".join(canvas.parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label={quoteattr(title)} {_FONT}>\n'
+        f"<title>{escape(title)}</title>\n<defs>{clips}</defs>\n"
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>\n{body}\n</svg>\n'
+    )

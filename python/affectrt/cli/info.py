@@ -1,0 +1,160 @@
+"""`affectrt info`: what a model file says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from .. import _core
+from ..info import HeadInfo, ModelInfo
+from ..loading import load
+from .common import EXIT_OK, add_run_arguments
+from .terminal import bold, columns, printable, terminal_width, use_colour, wrap
+
+SUMMARY = "labels, data, licence, metrics, parity, sizes and hashes of a model"
+DESCRIPTION = """\
+Describes a model and checks every hash in it. Of a plain Hugging Face export, which carries no
+hashes, those of its files are computed.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help='name, .affect file or directory (default: "text")',
+    )
+    parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
+    add_run_arguments(parser)
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _files(info: ModelInfo) -> dict[str, dict[str, Any]]:
+    if info.files:
+        return {name: dict(entry) for name, entry in info.files.items()}
+    if not os.path.isdir(info.path):
+        return {}
+    found = {}
+    for name in sorted(os.listdir(info.path)):
+        path = os.path.join(info.path, name)
+        if os.path.isfile(path):
+            found[name] = {"bytes": os.path.getsize(path), "sha256": _sha256(path)}
+    return found
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024 or unit == "MiB":
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+
+
+def _plain(value: Any) -> str:
+    """A free-form value of the manifest on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return printable(str(value))
+
+
+def _lines(value: Any, width: int) -> str:
+    return "\n".join(wrap(_plain(value), width))
+
+
+def _head_rows(head: HeadInfo, width: int) -> list[tuple[str, str]]:
+    rows = [("task", f"{head.task}, {len(head.labels)} labels")]
+    labels = list(head.labels)
+    if head.thresholds is not None:
+        labels = [
+            f"{label} ≥{threshold:.2f}"
+            for label, threshold in zip(head.labels, head.thresholds, strict=True)
+        ]
+    rows.append(("labels", _lines(labels, width)))
+    if head.temperature != 1:
+        rows.append(("temperature", f"{head.temperature:.4g}"))
+    if head.unsure_below is not None:
+        rows.append(("unsure below", f"{head.unsure_below:.4g}"))
+    rows.extend(("metric", _lines(metric, width)) for metric in head.metrics)
+    if head.data:
+        rows.append(("data", _lines(head.data, width)))
+    if head.licence:
+        rows.append(("licence", _lines(head.licence, width)))
+    return rows
+
+
+def _text(info: ModelInfo, record: dict[str, Any]) -> str:
+    strong = use_colour(sys.stdout)
+    width = terminal_width() - 18
+    title = " ".join(part for part in (info.name, info.version) if part)
+    blocks = [bold(printable(title) or "(no name)", strong)]
+    if info.description:
+        blocks.append(_lines(info.description, terminal_width()))
+    if info.non_commercial:
+        blocks.append(
+            bold("NON-COMMERCIAL: this model may not be used commercially.", strong)
+            + ("\n" + _lines(info.notice, terminal_width()) if info.notice else "")
+        )
+    general = [
+        ("file", f"{printable(info.path)}  ({_size(record['bytes'])})"),
+        ("model", " ".join(part for part in (info.family, info.precision) if part) or "unknown"),
+        ("input", f"{info.modality}, up to {info.max_tokens} tokens"),
+        ("backend", f"{info.backend} ({_plain(info.backend_detail)})"),
+        ("licence", _lines(info.licence or "not stated", width)),
+    ]
+    if info.notice and not info.non_commercial:
+        general.append(("notice", _lines(info.notice, width)))
+    general.extend(("data", _lines(entry, width)) for entry in info.data)
+    if info.source:
+        general.append(("source", _lines(info.source, width)))
+    if info.recipe:
+        general.append(("recipe", _lines(info.recipe, width)))
+    general.append(("parity", _lines(info.parity, width) if info.parity else "no report"))
+    blocks.append(columns(general))
+    blocks.extend(
+        bold(f"head {printable(head.name)}", strong) + "\n" + columns(_head_rows(head, width))
+        for head in info.heads
+    )
+    files = [
+        (printable(name), f"{_size(entry['bytes']):>12}  sha256 {entry['sha256']}")
+        for name, entry in record["files"].items()
+    ]
+    blocks.append(bold(f"files ({record['integrity']})", strong) + "\n" + columns(files))
+    return "\n\n".join(blocks)
+
+
+def run(args: argparse.Namespace) -> int:
+    model = load(
+        args.model, backend=args.backend, num_threads=args.num_threads, providers=args.provider
+    )
+    info = model.info
+    _core.verify_bundle(info.path)
+    record = info.to_dict()
+    record["files"] = _files(info)
+    if os.path.isdir(info.path):
+        record["bytes"] = sum(entry["bytes"] for entry in record["files"].values())
+    else:
+        record["bytes"] = os.path.getsize(info.path)
+        record["sha256"] = _sha256(info.path)
+    record["integrity"] = "hashes verified" if info.files else "no hashes in the model; computed"
+    if args.json:
+        print(json.dumps(record, ensure_ascii=False, indent=2))
+    else:
+        print(_text(info, record))
+    return EXIT_OK
