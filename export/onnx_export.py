@@ -1,0 +1,333 @@
+"""Checkpoint -> ONNX float32 through torch's dynamo exporter, cleaned and checked against torch.
+
+The graph takes ``input_ids``, ``attention_mask`` and, where the family is fed them,
+``token_type_ids``, each ``int64 [batch, tokens]`` with both axes free, and gives one
+``float32 [batch, labels]`` output per head.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import torch
+from onnx_ir.passes import common as ir_passes
+from torch import Tensor, nn
+
+from affectrt.errors import ExportError, UnsupportedError
+from affectrt.export.checkpoint import LoadedCheckpoint
+
+# Opset 20 has Gelu as one node, and every ONNX Runtime that affectrt runs with (1.22) knows it.
+OPSET = 20
+# A serialised protobuf message cannot pass 2 GiB; the margin covers what is not weights.
+MAX_ONNX_BYTES = 2**31 - 2**24
+# Bound on the largest |logit difference| to torch, relative to the largest |logit| where that
+# passes 1: 24 layers of float32 in another summation order stay an order of magnitude below.
+FP32_TOLERANCE = 2e-4
+
+Feeds = dict[str, npt.NDArray[np.int64]]
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+class _Traced(nn.Module):
+    """The checkpoint's network with a tuple of logits, in the order of its heads."""
+
+    def __init__(self, checkpoint: LoadedCheckpoint) -> None:
+        super().__init__()
+        self.model = checkpoint.model
+        self.outputs = tuple(h.output for h in checkpoint.heads)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        logits = self.model(input_ids, attention_mask, token_type_ids)
+        return tuple(logits[output] for output in self.outputs)
+
+
+def input_names(checkpoint: LoadedCheckpoint) -> tuple[str, ...]:
+    """Names of the graph's inputs, in order."""
+    names = ("input_ids", "attention_mask")
+    return (*names, "token_type_ids") if checkpoint.uses_token_types else names
+
+
+def export_onnx(checkpoint: LoadedCheckpoint) -> ir.Model:
+    """Trace a checkpoint into an ONNX model (float32, opset 20) and prove it on padded batches.
+
+    Raises:
+        ExportError: torch cannot trace the network, or the graph's logits differ from torch's.
+        UnsupportedError: the weights don't fit an ONNX file without external data (2 GB).
+    """
+    names = input_names(checkpoint)
+    example = probe_feeds(checkpoint)[0]
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    traced = _Traced(checkpoint).eval()
+    try:
+        with _quiet(), _plain_attention(traced), torch.no_grad():
+            program = torch.onnx.export(
+                traced,
+                tuple(torch.from_numpy(example[name]) for name in names),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes={name: free for name in names},
+                input_names=list(names),
+                output_names=list(traced.outputs),
+                verbose=False,
+            )
+    except Exception as error:  # the exporter has its own tree of exceptions, torch another
+        reason = str(error).strip().splitlines()
+        raise ExportError(
+            f"{checkpoint.path}: torch {torch.__version__} cannot trace this {checkpoint.family} "
+            f"model to ONNX: {type(error).__name__}: {reason[0] if reason else ''}"
+        ) from error
+    assert program is not None  # it is None only where export() is given a file to write
+    model: ir.Model = program.model
+    _tidy(model, checkpoint)
+    return model
+
+
+def check_against_torch(model: bytes, checkpoint: LoadedCheckpoint) -> float:
+    """The largest |logit difference| between a float32 graph and torch on the probe batches.
+
+    Raises:
+        ExportError: it is beyond the tolerance, for instance because padding leaks.
+    """
+    session = cpu_session(model)
+    worst = 0.0
+    for feeds in probe_feeds(checkpoint):
+        wanted = torch_logits(checkpoint, feeds)
+        got = run_session(session, feeds)
+        for head in checkpoint.heads:
+            reference = wanted[head.output]
+            bound = FP32_TOLERANCE * max(1.0, float(np.abs(reference).max()))
+            difference = float(np.abs(got[head.output] - reference).max())
+            if not difference <= bound:
+                batch, tokens = feeds["input_ids"].shape
+                raise ExportError(
+                    f"{checkpoint.path}: output {head.output!r} of the ONNX graph differs from "
+                    f"torch by {difference:.3g} (bound {bound:.3g}) on a batch of {batch} rows and "
+                    f"{tokens} tokens: the graph is wrong, please report it with the versions of "
+                    "torch and transformers"
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def to_bytes(model: ir.Model) -> bytes:
+    """Serialise and check a model.
+
+    Raises:
+        UnsupportedError: it would pass 2 GB, where ONNX needs external data.
+        ExportError: onnx.checker refuses it.
+    """
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+    if size > MAX_ONNX_BYTES:
+        raise UnsupportedError(
+            f"the ONNX graph would hold {size / 1e9:.2f} GB of weights and one file can hold 2 GB: "
+            "export with precision 'int8'"
+        )
+    proto = ir.to_proto(model)
+    try:
+        onnx.checker.check_model(proto, full_check=False)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"onnx.checker refuses the graph: {error}") from error
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def cpu_session(model: bytes, threads: int = 0) -> Any:
+    """An onnxruntime session on the CPU with all graph optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(session: Any, feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
+    """Outputs by name; inputs that the graph does not have are left out."""
+    wanted = {i.name for i in session.get_inputs()}
+    names = [o.name for o in session.get_outputs()]
+    values = session.run(names, {k: v for k, v in feeds.items() if k in wanted})
+    return dict(zip(names, values, strict=True))
+
+
+def torch_logits(checkpoint: LoadedCheckpoint, feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
+    """Logits of the source network by output name, each ``float32 [batch, labels]``."""
+    tensors = {name: torch.from_numpy(feeds[name]) for name in input_names(checkpoint)}
+    with torch.inference_mode():
+        logits = checkpoint.model(
+            tensors["input_ids"], tensors["attention_mask"], tensors.get("token_type_ids")
+        )
+    return {h.output: logits[h.output].float().numpy() for h in checkpoint.heads}
+
+
+def probe_feeds(checkpoint: LoadedCheckpoint) -> list[Feeds]:
+    """Padded batches of random ids: mixed lengths, one row, one token, and the longest row.
+
+    The first has several rows of several tokens, so that tracing cannot mistake a free axis for a
+    constant 1; the others are the shapes that a specialised graph would fail on.
+    """
+    longest = checkpoint.max_tokens
+    shapes: list[Sequence[int]] = [(11, 7, 3), (1,), (2,), (1, 1), (9, 1, 5, 8, 2), (64, 33)]
+    shapes.append((min(longest, 512),))
+    random = np.random.default_rng(20)
+    return [
+        padded_batch(checkpoint, [min(n, longest) for n in lengths], random) for lengths in shapes
+    ]
+
+
+def padded_batch(
+    checkpoint: LoadedCheckpoint, lengths: Sequence[int], random: np.random.Generator
+) -> Feeds:
+    """Random ids (never the padding id) with `lengths`, padded to the longest."""
+    vocabulary = int(checkpoint.config["vocab_size"])
+    pad = pad_id(checkpoint)
+    ids = random.integers(0, vocabulary, (len(lengths), max(lengths)), dtype=np.int64)
+    ids[ids == pad] = (pad + 1) % vocabulary
+    mask = (np.arange(max(lengths)) < np.asarray(lengths)[:, None]).astype(np.int64)
+    ids = np.where(mask == 1, ids, pad)
+    types = np.zeros_like(ids)
+    if int(checkpoint.config.get("type_vocab_size", 2)) > 1:
+        types = np.where((np.arange(max(lengths)) >= 4) & (mask == 1), 1, 0)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types.astype(np.int64)}
+
+
+def pad_id(checkpoint: LoadedCheckpoint) -> int:
+    """The id that fills rows up; RoBERTa-like models count their positions by it."""
+    return int(checkpoint.config.get("pad_token_id") or 0)
+
+
+def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
+    """Names as in the checkpoint, free axes named, nothing unused, no trace of this machine."""
+    graph = model.graph
+    for node in graph:
+        scope = _scope(node, checkpoint)
+        if scope:
+            node.name = f"{scope}/{node.op_type}_{node.outputs[0].name}"
+        for position, value in enumerate(node.inputs):
+            # The exporter folds a Linear's transposition into a constant without a speaking name.
+            if (
+                node.op_type == "MatMul"
+                and position == 1
+                and value is not None
+                and value.is_initializer()
+                and scope
+                and (value.name or "").startswith("val_")
+                and f"{scope}.weight_t" not in graph.initializers
+            ):
+                value.name = f"{scope}.weight_t"
+    for name, value in list(graph.initializers.items()):
+        cleaned = _strip_wrapper(name)
+        if cleaned != name and cleaned not in graph.initializers:
+            value.name = cleaned
+    ir_passes.RemoveUnusedNodesPass()(model)
+    deduplicate(model)
+    for value in graph.inputs:
+        value.shape = ir.Shape(["batch", "tokens"])
+    for value, head in zip(graph.outputs, checkpoint.heads, strict=True):
+        value.shape = ir.Shape(["batch", len(head.labels)])
+    scrub(model)
+
+
+def deduplicate(model: ir.Model) -> None:
+    """One initialiser for all that hold the same bytes (tied embeddings, shared projections)."""
+    seen: dict[tuple[Any, ...], ir.Value] = {}
+    for name, value in list(model.graph.initializers.items()):
+        if value.const_value is None or value.is_graph_output():
+            continue
+        tensor = value.const_value
+        digest = hashlib.sha256(np.ascontiguousarray(tensor.numpy()).tobytes()).digest()
+        first = seen.setdefault((tensor.dtype, tuple(tensor.shape), digest), value)
+        if first is not value:
+            ir.convenience.replace_all_uses_with(value, first)
+            del model.graph.initializers[name]
+
+
+def scrub(model: ir.Model) -> None:
+    """Drop doc strings and metadata: the exporter writes stack traces with local paths there."""
+    ir_passes.ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    for node in model.graph:
+        for output in node.outputs:
+            output.metadata_props.clear()
+    model.producer_name = "affectrt"
+    model.producer_version = None
+    model.graph.name = "affectrt"
+
+
+def _scope(node: ir.Node, checkpoint: LoadedCheckpoint) -> str:
+    """The module that a node comes from, as its weights are named in the checkpoint."""
+    try:
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    except (SyntaxError, ValueError):
+        return ""
+    return _strip_wrapper(str(scopes[-2]) + ".").rstrip(".") if len(scopes) > 1 else ""
+
+
+def _strip_wrapper(name: str) -> str:
+    """`model.` is ours, `classifier.` comes from the adapter around Hugging Face classifiers."""
+    own = name.removeprefix("model.")
+    return own.removeprefix("classifier.") if own != name else name
+
+
+@contextmanager
+def _plain_attention(module: nn.Module) -> Iterator[None]:
+    """Trace attention as matmul, add, softmax, matmul, with a mask of shape [batch, 1, 1, tokens].
+
+    torch's scaled_dot_product_attention exports with NaN guards and half as many nodes again, and
+    transformers builds its mask by indexing over [batch, 1, tokens, tokens]. Newer versions of
+    transformers look the mask function up in the model's own file, where it is replaced for the
+    time of the trace; where there is none (older ones, DeBERTa) the model's own mask is traced.
+    """
+    configs: dict[int, Any] = {
+        id(m.config): m.config for m in module.modules() if hasattr(m, "config")
+    }
+    files = {sys.modules[type(m).__module__] for m in module.modules()}
+    files = {f for f in files if hasattr(f, "create_bidirectional_mask")}
+    attention = {i: getattr(c, "_attn_implementation", None) for i, c in configs.items()}
+    masks = {f: f.create_bidirectional_mask for f in files}
+    try:
+        for config in configs.values():
+            config._attn_implementation = "eager"
+        for file in files:
+            vars(file)["create_bidirectional_mask"] = _additive_mask
+        yield
+    finally:
+        for i, config in configs.items():
+            config._attn_implementation = attention[i]
+        for file, function in masks.items():
+            vars(file)["create_bidirectional_mask"] = function
+
+
+def _additive_mask(*_: Any, attention_mask: Tensor, **__: Any) -> Tensor:
+    blocked = 1.0 - attention_mask[:, None, None, :].to(torch.float32)
+    return blocked * torch.finfo(torch.float32).min
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's remarks on its own insides are of no use to whoever exports; whether the graph
+    is right is measured."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
