@@ -146,6 +146,10 @@ json parse_json(std::string_view text, const std::string& origin, ErrorKind kind
   if (text.substr(0, 3) == "\xEF\xBB\xBF") {
     fail(0, "begins with a byte-order mark; save it as UTF-8 without one");
   }
+  // A lexer that takes NUL for the end would leave what follows it unread.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    fail(nul, "not valid JSON: a NUL character");
+  }
   const char* cursor = text.data();
   const char* end = text.data() + text.size();
   DocumentBuilder builder(text.data(), &cursor, origin, kind, limits);
