@@ -5,8 +5,10 @@
 
 namespace affectrt {
 
-void bind_errors(pybind11::module_& m);     // model.cc: Error(kind) -> affectrt.errors classes
-void bind_tokenizer(pybind11::module_& m);  // tokenizer.cc
-void bind_model(pybind11::module_& m);      // model.cc
+void bind_errors(pybind11::module_& m);  // model.cc: Error(kind) -> affectrt.errors classes
+// tokenizer.cc; registers affectrt::Tokenizer with std::shared_ptr<Tokenizer> as its holder, since
+// Model.tokenizer shares the model's own.
+void bind_tokenizer(pybind11::module_& m);
+void bind_model(pybind11::module_& m);  // model.cc
 
 }  // namespace affectrt
