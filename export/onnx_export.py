@@ -210,8 +210,9 @@ def pad_id(checkpoint: LoadedCheckpoint) -> int:
 def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
     """Names as in the checkpoint, free axes named, nothing unused, no trace of this machine."""
     graph = model.graph
+    _fold_transposes(graph)
     for node in graph:
-        scope = _scope(node, checkpoint)
+        scope = _scope(node)
         if scope:
             node.name = f"{scope}/{node.op_type}_{node.outputs[0].name}"
         for position, value in enumerate(node.inputs):
@@ -222,7 +223,6 @@ def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
                 and value is not None
                 and value.is_initializer()
                 and scope
-                and (value.name or "").startswith("val_")
                 and f"{scope}.weight_t" not in graph.initializers
             ):
                 value.name = f"{scope}.weight_t"
@@ -268,7 +268,30 @@ def scrub(model: ir.Model) -> None:
     model.graph.name = "affectrt"
 
 
-def _scope(node: ir.Node, checkpoint: LoadedCheckpoint) -> str:
+def _fold_transposes(graph: ir.Graph) -> None:
+    """Constant matrices are stored the way they are read. (The exporter does this itself for those
+    that have one reader only.)"""
+    for node in list(graph):
+        matrix = node.inputs[0] if node.op_type == "Transpose" else None
+        if matrix is None or not matrix.is_initializer() or matrix.const_value is None:
+            continue
+        array = np.ascontiguousarray(
+            np.transpose(matrix.const_value.numpy(), node.attributes.get_ints("perm"))
+        )
+        folded = node.outputs[0]
+        tensor = ir.tensor(array, name=folded.name)
+        value = ir.Value(
+            name=folded.name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        ir.convenience.replace_all_uses_with(folded, value)
+        graph.remove(node, safe=True)
+        graph.register_initializer(value)
+
+
+def _scope(node: ir.Node) -> str:
     """The module that a node comes from, as its weights are named in the checkpoint."""
     try:
         scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
