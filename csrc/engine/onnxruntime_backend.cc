@@ -1,7 +1,5 @@
 #include "engine/onnxruntime_backend.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -48,11 +46,6 @@ std::string listed(const std::vector<TensorSpec>& specs) {
   return text.empty() ? "none" : text;
 }
 
-bool is_folder(const std::string& path) {
-  struct stat status = {};
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 // The tokenizer's padding id as the checkpoint's config.json has it. Masked positions count for
 // nothing in an encoder whatever they hold, but some graphs find the end of a row by this id.
 int64_t padding_id(const Bundle& bundle) {
@@ -64,18 +57,6 @@ int64_t padding_id(const Bundle& bundle) {
   if (found == config.end() || !found->is_number_unsigned()) return 0;
   const uint64_t id = found->get<uint64_t>();
   return id <= INT32_MAX ? static_cast<int64_t>(id) : 0;
-}
-
-SessionSource model_source(const Bundle& bundle, const std::string& origin) {
-  SessionSource source;
-  source.origin = origin;
-  // From a folder by path, since large exports keep their weights in files beside the graph.
-  if (is_folder(bundle.path())) {
-    source.model_path = bundle.path() + "/" + kModelEntry;
-  } else {
-    source.model_bytes = bundle.entry(kModelEntry);
-  }
-  return source;
 }
 
 int thread_count(int wanted) {
@@ -101,7 +82,7 @@ class OnnxRuntimeBackend final : public Backend {
       : bundle_(std::move(bundle)),
         origin_(std::string(kModelEntry) + " of '" + bundle_->path() + "'"),
         library_(OnnxRuntimeLibrary::get(options.onnxruntime_library)),
-        session_(library_, model_source(*bundle_, origin_),
+        session_(library_, {origin_, bundle_->entry(kModelEntry)},
                  {thread_count(options.num_threads), options.providers}),
         padding_id_(padding_id(*bundle_)) {
     read_inputs(session_.get());

@@ -98,12 +98,15 @@ void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* op
   for (const std::string& name : wanted) append_provider(library, options, name);
 }
 
-// A session must not take CPU time while nobody asks it anything.
-constexpr std::array<std::array<const char*, 2>, 3> kSessionConfig = {{
+constexpr std::array<std::array<const char*, 2>, 4> kSessionConfig = {{
+    // A session must not take CPU time while nobody asks it anything.
     {"session.intra_op.allow_spinning", "0"},
     {"session.inter_op.allow_spinning", "0"},
     // Else a model in ONNX Runtime's own, unvalidated format would be recognised by its bytes.
     {"session.load_model_format", "ONNX"},
+    // A model in memory has no folder, and the library would look for external data in the current
+    // one. The bundle refuses such models; should one slip through, this folder cannot exist.
+    {"session.model_external_initializers_file_folder_path", "/dev/null/no-external-data"},
 }};
 
 }  // namespace
@@ -137,22 +140,9 @@ OnnxRuntimeSession::OnnxRuntimeSession(const OnnxRuntimeLibrary& library,
     library_.check(api.AddSessionConfigEntry(options.get(), key, value), doing);
   }
   append_providers(library_, options.get(), settings.providers);
-  if (source.model_path.empty()) {
-    // A model in memory has no folder, and the library would look for external data in the current
-    // one: say a folder that cannot exist, so that a model file never reads other files.
-    library_.check(api.AddSessionConfigEntry(options.get(),
-                                             "session.model_external_initializers_file_folder_path",
-                                             "/dev/null/a-model-in-one-file-has-no-external-data"),
-                   doing);
-    library_.check(
-        api.CreateSessionFromArray(library_.env(), source.model_bytes.data, source.model_bytes.size,
-                                   options.get(), session_.out()),
-        doing, ErrorKind::kModelFile);
-  } else {
-    library_.check(
-        api.CreateSession(library_.env(), source.model_path.c_str(), options.get(), session_.out()),
-        doing, ErrorKind::kModelFile);
-  }
+  library_.check(api.CreateSessionFromArray(library_.env(), source.model.data, source.model.size,
+                                            options.get(), session_.out()),
+                 doing, ErrorKind::kModelFile);
   library_.check(api.CreateCpuMemoryInfo(ort::kDeviceAllocator, ort::kMemoryDefault, memory_.out()),
                  doing);
   size_t count = 0;

@@ -25,9 +25,8 @@ struct TensorSpec {
 std::string to_string(const TensorSpec& spec);  // "input_ids (int64 [?, ?])"
 
 struct SessionSource {
-  std::string origin;      // names the model in errors
-  std::string model_path;  // used where it is not empty: external data is found beside it
-  ByteView model_bytes;    // used otherwise
+  std::string origin;  // names the model in errors
+  ByteView model;      // an ONNX file
 };
 
 struct SessionSettings {
