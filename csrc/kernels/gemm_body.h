@@ -1,0 +1,238 @@
+// The GEMM drivers, one source for every SIMD instruction set. Instances are told apart by `S`, so
+// that the linker cannot merge code of one instruction set into another; for the same reason
+// nothing of the standard library is used here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "kernels/row_math.h"
+
+namespace affectrt {
+
+// One accumulator a (row, vector); the loops have to be unrolled before gcc decides what lives in
+// registers, hence the pragmas.
+template <class S, int kRows, int kPanels>
+struct TileF32 {
+  static constexpr int kVectors = kPanels * 16 / S::kLanes;
+  static constexpr int kPerPanel = 16 / S::kLanes;
+
+  // out [kRows, out_stride]: plain sums over k.
+  __attribute__((noinline)) static void run(const float* a, size_t a_stride, const float* b,
+                                            size_t b_row_stride, size_t b_panel_stride, size_t k,
+                                            float* out, size_t out_stride) {
+    typename S::TileF sum[kRows][kVectors];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = S::tile_zero_f();
+    }
+    for (size_t i = 0; i < k; ++i) {
+      typename S::TileF columns[kVectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        columns[v] = S::tile_load_f(b + static_cast<size_t>(v / kPerPanel) * b_panel_stride +
+                                    static_cast<size_t>(v % kPerPanel * S::kLanes));
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const typename S::TileF x = S::tile_set1_f(a + static_cast<size_t>(r) * a_stride + i);
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = S::tile_fma(x, columns[v], sum[r][v]);
+      }
+      b += b_row_stride;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        S::tile_store_f(
+            out + static_cast<size_t>(r) * out_stride + static_cast<size_t>(v * S::kLanes),
+            sum[r][v]);
+      }
+    }
+  }
+};
+
+template <class S>
+struct DotU8S8 {
+  static typename S::TileI dot(typename S::TileI sum, typename S::TileI a, typename S::TileI b) {
+    return S::dot_u8s8(sum, a, b);
+  }
+};
+template <class S>
+struct DotS16S16 {
+  static typename S::TileI dot(typename S::TileI sum, typename S::TileI a, typename S::TileI b) {
+    return S::dot_s16s16(sum, a, b);
+  }
+};
+
+template <class S, class Dot, int kRows, int kPanels>
+struct TileInt {
+  static constexpr int kVectors = kPanels * 16 / S::kLanes;
+  static constexpr int kPerPanel = 16 / S::kLanes;
+
+  // out [kRows, kPanels * 16]; b_panel_stride in bytes.
+  __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
+                                            size_t b_panel_stride, size_t steps, int32_t* out) {
+    typename S::TileI sum[kRows][kVectors];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = S::tile_zero_i();
+    }
+    for (size_t i = 0; i < steps; ++i) {
+      typename S::TileI columns[kVectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        columns[v] = S::tile_load_i(b + static_cast<size_t>(v / kPerPanel) * b_panel_stride +
+                                    static_cast<size_t>(v % kPerPanel * S::kLanes * 4));
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const typename S::TileI x = S::tile_broadcast4(a + static_cast<size_t>(r) * a_stride);
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::dot(sum[r][v], x, columns[v]);
+      }
+      a += 4;
+      b += 64;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) {
+        S::tile_store_i(out + r * kPanels * 16 + v * S::kLanes, sum[r][v]);
+      }
+    }
+  }
+};
+
+// The tile with that many rows; 1 <= rows <= kRows.
+template <class S, int kPanels, int kRows, class... Args>
+inline void run_tile_f32(size_t rows, Args... args) {
+  if (rows == static_cast<size_t>(kRows)) return TileF32<S, kRows, kPanels>::run(args...);
+  if constexpr (kRows > 1) run_tile_f32<S, kPanels, kRows - 1>(rows, args...);
+}
+template <class S, class Dot, int kPanels, int kRows, class... Args>
+inline void run_tile_int(size_t rows, Args... args) {
+  if (rows == static_cast<size_t>(kRows)) return TileInt<S, Dot, kRows, kPanels>::run(args...);
+  if constexpr (kRows > 1) run_tile_int<S, Dot, kPanels, kRows - 1>(rows, args...);
+}
+
+// Splits `rows` into the fewest tiles of at most kMaxRows, of sizes as equal as possible: a
+// remainder tile of one or two rows would wait for its own sums.
+template <int kMaxRows, class Body>
+inline void for_row_tiles(size_t rows, Body body) {
+  const size_t tiles = (rows + kMaxRows - 1) / kMaxRows;
+  size_t begin = 0;
+  for (size_t t = 0; t < tiles; ++t) {
+    const size_t size = rows / tiles + (t < rows % tiles ? 1 : 0);
+    body(begin, size);
+    begin += size;
+  }
+}
+
+template <class S>
+inline typename S::F apply_epilogue(Epilogue epilogue, typename S::F x, const float* residual,
+                                    size_t at) {
+  if (epilogue == Epilogue::kBiasGelu) return gelu<S>(x);
+  if (epilogue == Epilogue::kBiasResidual) return S::add(x, S::load(residual + at));
+  return x;
+}
+
+// `Shape` says how many rows fit the registers beside 4, 2 or 1 panels.
+template <class S, class Dot, class Shape, Epilogue kEpilogue>
+struct GemmIntDriver {
+  template <int kPanels>
+  static void strip(const GemmInt& g, size_t panel) {
+    constexpr int kMaxRows = Shape::template max_rows<kPanels>();
+    const size_t panel_bytes = g.steps * 64;
+    const int8_t* b = g.b + panel * panel_bytes;
+    alignas(64) int32_t sums[kMaxRows * kPanels * 16];
+    for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
+      run_tile_int<S, Dot, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
+                                              panel_bytes, g.steps, static_cast<int32_t*>(sums));
+      for (size_t r = 0; r < rows; ++r) {
+        const RowQuant quant = g.quant[row + r];
+        const typename S::F zero = S::set1(quant.zero);
+        const typename S::F scale = S::set1(quant.scale);
+        const size_t at = (row + r) * g.c_stride + panel * 16;
+        for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
+          const size_t column = (panel + p) * 16;
+          typename S::F x = S::to_float(S::load_i(sums + (r * kPanels + p) * 16));
+          x = S::fnma(zero, S::load(g.b_sum + column), x);
+          x = S::fma(x, S::mul(scale, S::load(g.b_scale + column)), S::load(g.bias + column));
+          x = apply_epilogue<S>(kEpilogue, x, g.residual, at + p * 16);
+          S::store(g.c + at + p * 16, x);
+        }
+      }
+    });
+  }
+
+  static void run(const GemmInt& g) {
+    size_t panel = 0;
+    if constexpr (Shape::kMaxPanels >= 4) {
+      for (; panel + 4 <= g.panels; panel += 4) strip<4>(g, panel);
+    }
+    if constexpr (Shape::kMaxPanels >= 2) {
+      for (; panel + 2 <= g.panels; panel += 2) strip<2>(g, panel);
+    }
+    for (; panel < g.panels; ++panel) strip<1>(g, panel);
+  }
+};
+
+template <class S, class Dot, class Shape>
+void gemm_int(const GemmInt& g) {
+  switch (g.epilogue) {
+    case Epilogue::kBias:
+      return GemmIntDriver<S, Dot, Shape, Epilogue::kBias>::run(g);
+    case Epilogue::kBiasGelu:
+      return GemmIntDriver<S, Dot, Shape, Epilogue::kBiasGelu>::run(g);
+    case Epilogue::kBiasResidual:
+      return GemmIntDriver<S, Dot, Shape, Epilogue::kBiasResidual>::run(g);
+  }
+}
+
+template <class S, class Shape>
+struct GemmF32Driver {
+  template <int kPanels>
+  static void strip(const GemmF32& g, size_t panel) {
+    constexpr int kMaxRows = Shape::template max_rows<kPanels>();
+    const float* b = g.b + panel * g.b_panel_stride;
+    for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
+      if (g.bias == nullptr) {
+        run_tile_f32<S, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
+                                           g.b_row_stride, g.b_panel_stride, g.k,
+                                           g.c + row * g.c_stride + panel * 16, g.c_stride);
+        return;
+      }
+      alignas(64) float sums[kMaxRows * kPanels * 16];
+      run_tile_f32<S, kPanels, kMaxRows>(
+          rows, g.a + row * g.a_stride, g.a_stride, b, g.b_row_stride, g.b_panel_stride, g.k,
+          static_cast<float*>(sums), static_cast<size_t>(kPanels * 16));
+      for (size_t r = 0; r < rows; ++r) {
+        const size_t at = (row + r) * g.c_stride + panel * 16;
+        for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
+          typename S::F x =
+              S::add(S::load(sums + (r * kPanels + p) * 16), S::load(g.bias + (panel + p) * 16));
+          x = apply_epilogue<S>(g.epilogue, x, g.residual, at + p * 16);
+          S::store(g.c + at + p * 16, x);
+        }
+      }
+    });
+  }
+
+  static void run(const GemmF32& g) {
+    size_t panel = 0;
+    if constexpr (Shape::kMaxPanels >= 4) {
+      for (; panel + 4 <= g.panels; panel += 4) strip<4>(g, panel);
+    }
+    if constexpr (Shape::kMaxPanels >= 2) {
+      for (; panel + 2 <= g.panels; panel += 2) strip<2>(g, panel);
+    }
+    for (; panel < g.panels; ++panel) strip<1>(g, panel);
+  }
+};
+
+}  // namespace affectrt

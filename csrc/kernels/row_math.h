@@ -1,0 +1,73 @@
+// Elementwise functions on 16 lanes, one source for every SIMD instruction set (see gemm_body.h on
+// instances). Every step is an exactly rounded operation, so all instruction sets agree to the bit.
+#pragma once
+
+#include <cstddef>
+
+namespace affectrt {
+
+// Horner's scheme.
+template <class S, size_t kFirst = 0, size_t kCount>
+inline typename S::F polynomial(const float (&coefficients)[kCount], typename S::F x) {
+  const typename S::F first = S::set1(coefficients[kFirst]);
+  if constexpr (kFirst + 1 == kCount) {
+    return first;
+  } else {
+    return S::fma(polynomial<S, kFirst + 1>(coefficients, x), x, first);
+  }
+}
+
+// e^x for x <= 88, relative error below 2e-7; below -87.3 it stays at e^-87.3 (no denormals). NaN
+// stays NaN.
+template <class S>
+inline typename S::F exp(typename S::F x) {
+  // e^r = 1 + r + r^2 p(r) on |r| <= ln(2) / 2; p fitted for the least largest relative error.
+  constexpr float kTail[] = {0.49999994F, 0.16666521F, 0.04166839F, 0.00836871F, 0.0013814613F};
+  x = S::max(S::set1(-87.3F), x);
+  const typename S::I n = S::round_to_int(S::mul(x, S::set1(1.44269504F)));
+  const typename S::F whole = S::to_float(n);
+  // ln(2) in two parts; the first has trailing zeros, so that its product with n is exact.
+  typename S::F r = S::fnma(whole, S::set1(0.693359375F), x);
+  r = S::fnma(whole, S::set1(-2.12194440e-4F), r);
+  typename S::F sum = polynomial<S>(kTail, r);
+  sum = S::fma(S::mul(r, r), sum, S::add(S::set1(1.0F), r));
+  return S::scale_pow2(sum, n);
+}
+
+// x * Phi(x), the erf form; |error| <= 3e-7 * max(1, |x|), as much as torch's own.
+template <class S>
+inline typename S::F gelu(typename S::F x) {
+  // Phi(x) = 1/2 + x h(x^2) on |x| <= 5, where 1 - Phi(5) = 2.9e-7; h as a polynomial in
+  // v = 2 x^2 / 25 - 1, which keeps the coefficients small, fitted for the least largest error of
+  // Phi (1.6e-7).
+  constexpr float kH[] = {0x1.218356p-3F, -0x1.1feefep-4F, 0x1.a60e5ep-5F,  -0x1.4b4e4cp-5F,
+                          0x1.019304p-5F, -0x1.7d3bcep-6F, 0x1.0cbbb4p-6F,  -0x1.6dd546p-7F,
+                          0x1.a41e8cp-8F, -0x1.6000ecp-9F, 0x1.c39efep-10F, -0x1.a6e86ap-10F,
+                          0x1.3f2616p-11F};
+  const typename S::F c = S::min(S::set1(5.0F), S::max(S::set1(-5.0F), x));
+  const typename S::F v = S::fma(S::mul(c, c), S::set1(0.08F), S::set1(-1.0F));
+  const typename S::F phi = S::fma(c, polynomial<S>(kH, v), S::set1(0.5F));
+  return S::mul(x, phi);
+}
+
+// 1 - 2 / (e^2x + 1); absolute error below 2e-7.
+template <class S>
+inline typename S::F tanh(typename S::F x) {
+  // tanh(9.1) rounds to 1.
+  const typename S::F c = S::min(S::set1(9.1F), S::max(S::set1(-9.1F), x));
+  const typename S::F e = exp<S>(S::add(c, c));
+  return S::sub(S::set1(1.0F), S::div(S::set1(2.0F), S::add(e, S::set1(1.0F))));
+}
+
+// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x / (1 + e^-2z)
+template <class S>
+inline typename S::F gelu_tanh(typename S::F x) {
+  const typename S::F square = S::mul(x, x);
+  const typename S::F z =
+      S::mul(S::mul(x, S::set1(0.797884561F)), S::fma(square, S::set1(0.044715F), S::set1(1.0F)));
+  const typename S::F c = S::min(S::set1(40.0F), S::max(S::set1(-40.0F), z));
+  const typename S::F e = exp<S>(S::mul(c, S::set1(-2.0F)));
+  return S::div(x, S::add(S::set1(1.0F), e));
+}
+
+}  // namespace affectrt

@@ -1,0 +1,15 @@
+// The function tables that a build can have; dispatch.cc knows which are compiled in.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace affectrt {
+
+const Kernels& scalar_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx_vnni_kernels();
+const Kernels& avx512_vnni_kernels();
+const Kernels& neon_dotprod_kernels();
+const Kernels& neon_i8mm_kernels();
+
+}  // namespace affectrt

@@ -1,0 +1,2 @@
+affectrt_test(kernels kernels)
+affectrt_test(thread_pool base)
