@@ -20,7 +20,9 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "bindings/arguments.h"
 #include "bindings/bindings.h"
+#include "bindings/calls.h"
 #include "engine/onnxruntime_library.h"
 
 namespace py = pybind11;
@@ -37,6 +39,8 @@ py::object* error_classes() {
   return classes;
 }
 
+}  // namespace
+
 void set_python_error(const Error& error) {
   const std::string message = error.what();
   // A message may quote a file name or a text that is not UTF-8.
@@ -45,36 +49,9 @@ void set_python_error(const Error& error) {
   if (text) PyErr_SetObject(error_classes()[static_cast<int>(error.kind())].ptr(), text.ptr());
 }
 
+namespace {
+
 // ------------------------------------------------------------------------------------ interpreter
-
-// Threads that work without the GIL. An interpreter that ends under them would unload what they
-// run, and end them in the middle of C++ when they ask for the GIL again; so the end waits.
-std::atomic<int> calls_in_flight{0};
-std::atomic<bool> interpreter_ends{false};
-
-class Call {
- public:
-  Call() {
-    if (interpreter_ends) throw Error(ErrorKind::kBackend, "the Python interpreter is ending");
-    ++calls_in_flight;
-  }
-  ~Call() { --calls_in_flight; }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-};
-
-// Runs `work` with the end of the interpreter held back until its result, or its error, is a Python
-// object.
-template <typename Work>
-auto as_call(const Work& work) -> decltype(work()) {
-  const Call call;
-  try {
-    return work();
-  } catch (const Error& error) {
-    set_python_error(error);
-  }
-  throw py::error_already_set();
-}
 
 void wait_for_calls() {
   interpreter_ends = true;
@@ -90,55 +67,6 @@ void wait_for_calls() {
 void forget_calls() { calls_in_flight = 0; }
 
 // -------------------------------------------------------------------------------------- arguments
-
-std::string type_name(py::handle object) { return Py_TYPE(object.ptr())->tp_name; }
-
-[[noreturn]] void throw_lone_surrogate(py::handle text, const std::string& where) {
-  const Py_ssize_t length = PyUnicode_GetLength(text.ptr());
-  for (Py_ssize_t i = 0; i < length; ++i) {
-    const Py_UCS4 character = PyUnicode_ReadChar(text.ptr(), i);
-    if (character < 0xD800 || character > 0xDFFF) continue;
-    char code[16];
-    std::snprintf(code, sizeof(code), "U+%04X", static_cast<unsigned>(character));
-    throw Error(ErrorKind::kInput, where + ": character " + std::to_string(i) +
-                                       " is the lone surrogate " + code +
-                                       ", which stands for no character; replace it, as in "
-                                       "text.encode('utf-8', 'replace').decode()");
-  }
-  throw Error(ErrorKind::kInput, where + " cannot be encoded as UTF-8");
-}
-
-// A view into `text`, which must stay alive.
-std::string_view utf8_view(py::handle text, const std::string& where) {
-  if (PyUnicode_Check(text.ptr())) {
-    Py_ssize_t size = 0;
-    const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-    if (data != nullptr) return {data, static_cast<size_t>(size)};
-    if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) throw py::error_already_set();
-    PyErr_Clear();
-    throw_lone_surrogate(text, where);
-  }
-  if (PyBytes_Check(text.ptr())) {
-    return {PyBytes_AS_STRING(text.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(text.ptr()))};
-  }
-  throw Error(ErrorKind::kInput,
-              where + " is of type " + type_name(text) + "; str or UTF-8 bytes is needed");
-}
-
-// Its own references, since the caller's list may change while the GIL is released.
-std::vector<py::object> items_of(py::handle list, const std::string& what) {
-  if (!PyList_Check(list.ptr()) && !PyTuple_Check(list.ptr())) {
-    throw Error(ErrorKind::kInput, what + " is of type " + type_name(list) +
-                                       "; a list of str or UTF-8 bytes is needed");
-  }
-  const Py_ssize_t size = PySequence_Fast_GET_SIZE(list.ptr());
-  std::vector<py::object> items;
-  items.reserve(static_cast<size_t>(size));
-  for (Py_ssize_t i = 0; i < size; ++i) {
-    items.push_back(py::reinterpret_borrow<py::object>(PySequence_Fast_GET_ITEM(list.ptr(), i)));
-  }
-  return items;
-}
 
 struct Texts {
   std::vector<py::object> texts;

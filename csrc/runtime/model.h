@@ -22,11 +22,6 @@ struct ModelOptions {
   int32_t max_batch_tokens = 0;  // padded tokens of one backend call; 0: the default
 };
 
-struct TextInput {
-  std::string_view text;
-  std::optional<std::string_view> pair;
-};
-
 struct Prediction {
   std::vector<HeadScores> heads;      // one per wanted head
   std::vector<int32_t> token_counts;  // [rows], before truncation

@@ -20,8 +20,8 @@ struct Encoding {
   std::vector<uint32_t> type_ids;
   std::vector<Offset> offsets;
   std::vector<uint8_t> special_tokens_mask;
-  std::vector<int32_t> sequence_ids;   // -1 special, 0 text, 1 pair
-  std::vector<Encoding> overflowing;   // the windows that truncation cut off, with `stride`
+  std::vector<int32_t> sequence_ids;  // -1 special, 0 text, 1 pair
+  std::vector<Encoding> overflowing;  // the windows that truncation cut off, with `stride`
 };
 
 enum class Truncation { kNone, kLongestFirst, kOnlyFirst, kOnlySecond };
@@ -30,9 +30,15 @@ struct EncodeOptions {
   bool add_special_tokens = true;
   bool with_offsets = true;  // false is faster; offsets then stays empty
   Truncation truncation = Truncation::kNone;
-  uint32_t max_tokens = 0;   // special tokens included
+  uint32_t max_tokens = 0;  // special tokens included
   uint32_t stride = 0;
   bool keep_overflowing = false;
+  bool truncate_left = false;  // keep the end of a text and not its beginning
+};
+
+struct TextInput {
+  std::string_view text;
+  std::optional<std::string_view> pair;
 };
 
 // Immutable: concurrent calls are safe. The "padding" and "truncation" sections of the file are
@@ -41,13 +47,26 @@ class Tokenizer {
  public:
   // `origin` names the file in errors. Throws Error(kTokenizer) naming the component for whatever
   // the file asks for and we do not do exactly.
-  static std::unique_ptr<const Tokenizer> from_json(std::string_view json, const std::string& origin);
+  static std::unique_ptr<const Tokenizer> from_json(std::string_view json,
+                                                    const std::string& origin);
   ~Tokenizer();
 
   // Throws Error(kInput) when a text is not valid UTF-8 (with the byte position), or when
   // truncation cannot fit.
   Encoding encode(std::string_view text, std::optional<std::string_view> pair,
                   const EncodeOptions& options) const;
+
+  // The same for many on up to `num_threads` threads, this one included. An error names the number
+  // of its input.
+  std::vector<Encoding> encode_batch(const std::vector<TextInput>& inputs,
+                                     const EncodeOptions& options, size_t num_threads) const;
+
+  // The same without the short cuts for common tokenizers: the reference that tests hold them to.
+  Encoding encode_general(std::string_view text, std::optional<std::string_view> pair,
+                          const EncodeOptions& options) const;
+
+  // The "truncation" section of the file as options; kNone where it has none.
+  const EncodeOptions& file_truncation() const;
 
   std::optional<uint32_t> token_to_id(std::string_view token) const;
   std::string_view id_to_token(uint32_t id) const;
