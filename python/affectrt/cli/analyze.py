@@ -212,7 +212,8 @@ def _answer_file(
     show = args.progress if args.progress is not None or source.total_bytes else False
     with ProgressLine(source.total_bytes, shown=show) as progress:
         tally.progress = progress
-        for chunk in _chunks(items, eager=source.total_bytes is None):
+        arriving = source.total_bytes is None  # lines come one by one, and so shall the answers
+        for chunk in _chunks(items, eager=arriving):
             for item in chunk:
                 if isinstance(item, BadLine):
                     tally.report(source.name, item)
@@ -226,6 +227,8 @@ def _answer_file(
                 else:
                     write(row.line, answer)
                     tally.answered += 1
+            if arriving and not args.out:
+                sys.stdout.flush()
             progress.update(tally.answered, lines.bytes_read)
         progress.update(tally.answered, lines.bytes_read, final=True)
     if not lines.bytes_read:

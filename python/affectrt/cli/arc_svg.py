@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from xml.sax.saxutils import escape, quoteattr
 
 from .emotion_groups import GROUPS
-from .terminal import cells, fit
+from .terminal import cells, fit, printable
 
 _FONT = "font-family=\"'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif\""
 _INK, _MUTED, _GRID = "#22303c", "#66727e", "#dfe4e8"
@@ -58,11 +59,18 @@ class _Canvas:
         weight: int = 400,
         halo: bool = False,
     ) -> None:
-        behind = ' stroke="#ffffff" stroke-width="4" paint-order="stroke"' if halo else ""
-        self.add(
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" '
-            f'text-anchor="{anchor}" font-weight="{weight}"{behind}>{escape(content)}</text>'
+        content = escape(printable(content))  # XML cannot hold control characters at all
+        place = (
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" '
+            f'text-anchor="{anchor}" font-weight="{weight}"'
         )
+        # A copy behind, not paint-order: few renderers outside browsers know that one.
+        if halo:
+            self.add(
+                f'{place} fill="#ffffff" stroke="#ffffff" stroke-width="4" '
+                f'stroke-linejoin="round" aria-hidden="true">{content}</text>'
+            )
+        self.add(f'{place} fill="{fill}">{content}</text>')
 
 
 def _smooth_path(points: Sequence[tuple[float, float]]) -> str:
@@ -89,7 +97,7 @@ def _marker(canvas: _Canvas, x: float, y: float, who: int, title: str) -> None:
     """A disc or a square per speaker, so that colour is not needed to tell them apart."""
     colour = _SPEAKER_COLOURS[who % len(_SPEAKER_COLOURS)]
     style = f'fill="{colour}" stroke="#ffffff" stroke-width="2"'
-    tip = f"<title>{escape(title)}</title>"
+    tip = f"<title>{escape(printable(title))}</title>"
     if who % 2 == 0:
         canvas.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" {style}>{tip}</circle>')
     else:
@@ -124,13 +132,38 @@ def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: lis
         f'<path d="{area}" fill="{_UNPLEASANT}" fill-opacity="0.35" clip-path="url(#below)"/>'
     )
     canvas.add(f'<path d="{curve}" fill="none" stroke="{_INK}" stroke-width="2.5"/>')
+    _answers(canvas, points, places)
+    for (x, y), point, speaker in zip(places, points, who, strict=True):
+        _marker(canvas, x, y, speaker, f"{point.speaker}: {point.text}")
+
+
+def _answers(
+    canvas: _Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]
+) -> None:
+    """Writes each answer above or below its point, where it covers nothing written before."""
+    taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in places]
     for index, ((x, y), point) in enumerate(zip(places, points, strict=True)):
-        _marker(canvas, x, y, who[index], f"{point.speaker}: {point.text}")
         neighbours = [places[i][1] for i in (index - 1, index + 1) if 0 <= i < len(places)]
-        is_valley = y > sum(neighbours) / len(neighbours) if neighbours else False
-        canvas.text(
-            x, y + (27 if is_valley else -16), point.answer, anchor="middle", weight=600, halo=True
-        )
+        is_valley = bool(neighbours) and y > sum(neighbours) / len(neighbours)
+        above, below = (-16, -34, -52), (27, 45, 63)
+        offsets = zip(below, above, strict=True) if is_valley else zip(above, below, strict=True)
+        half = 4.3 * cells(point.answer) + 2
+        choices = [
+            (x - half, y + offset - 13, x + half, y + offset + 4)
+            for both in offsets
+            for offset in both
+        ]
+        free = (box for box in choices if not any(_overlap(box, other) for other in taken))
+        box = next(free, choices[0])
+        taken.append(box)
+        canvas.text(x, box[3] - 4, point.answer, anchor="middle", weight=600, halo=True)
+
+
+_Box: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _bars(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], step: float) -> None:
@@ -180,12 +213,13 @@ def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
     xs = [_LEFT + step * (index + 0.5) for index in range(len(points))]
     middle = _ARC_TOP + _ARC_HEIGHT / 2
 
+    title = printable(title)
     canvas = _Canvas()
     canvas.text(_LEFT, 44, title, size=22, weight=700)
     canvas.text(_LEFT, 68, subtitle, fill=_MUTED)
-    canvas.text(24, _ARC_TOP - 24, "How it feels", size=14, weight=700)
+    canvas.text(24, _ARC_TOP - 24, "Valence", size=14, weight=700)
     _arc(canvas, points, xs, who)
-    canvas.text(24, _BARS_TOP - 20, "What is in it", size=14, weight=700)
+    canvas.text(24, _BARS_TOP - 20, "Mix of emotions", size=14, weight=700)
     _bars(canvas, points, xs, step)
     for index, (x, point) in enumerate(zip(xs, points, strict=True)):
         canvas.text(x, _BARS_TOP + _BARS_HEIGHT + 22, str(index + 1), anchor="middle", fill=_MUTED)

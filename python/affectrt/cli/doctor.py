@@ -133,9 +133,11 @@ def examine() -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, Mapping):  # of names to whether they are there
+        return " ".join(name for name, present in value.items() if present) or "none"
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
-    return printable(str(value))
+    return "none" if value is None else printable(str(value))
 
 
 def _text(report: Mapping[str, Any]) -> str:

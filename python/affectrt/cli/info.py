@@ -66,7 +66,10 @@ def _size(count: float) -> str:
 def _plain(value: Any) -> str:
     """A free-form value of the manifest on one line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items())
+        rest = ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items() if key != "name")
+        if "name" not in value:
+            return rest
+        return f"{_plain(value['name'])} ({rest})" if rest else _plain(value["name"])
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     if isinstance(value, float):

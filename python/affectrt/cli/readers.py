@@ -216,7 +216,10 @@ def _header(first: str, columns: Columns, name: str) -> tuple[str, list[str]]:
     wanted = [columns.text or "text", *([columns.pair] if columns.pair is not None else [])]
     readings: list[tuple[str, list[str]]] = []
     for delimiter in _DELIMITERS:
-        fields = next(csv.reader([first], delimiter=delimiter), [])
+        try:
+            fields = next(csv.reader([first], delimiter=delimiter), [])
+        except csv.Error:
+            fields = []
         names = [field.strip() for field in fields]
         if all(column in names for column in wanted):
             return delimiter, names

@@ -1,0 +1,146 @@
+"""Fixtures for all tests: shared data where there is some, and small models made in the session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_MODEL = ROOT / "python" / "affectrt" / "models" / "text.affect"
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the network
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of data packs and weights that may lie beside the checkout."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the shared data folder is not here")
+    if not (folder / "data" / "text").is_dir():
+        pytest.fail("the shared folder is here, but it has no data/text")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Path:
+    """The embedded model's file."""
+    if not DEFAULT_MODEL.is_file():
+        pytest.skip("the embedded model text.affect is not in this checkout")
+    return DEFAULT_MODEL
+
+
+@pytest.fixture(scope="session")
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this session keeps the models it makes; parallel workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "models"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+Made = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def made(made_models: Path) -> Made:
+    """`made(name, build)`: the folder `name`, built once by `build(folder)` and seen whole."""
+
+    def make(name: str, build: Callable[[Path], object]) -> Path:
+        target = made_models / name
+        if not target.exists():
+            unfinished = made_models / f"{name}.{os.getpid()}.tmp"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what torch and its kin say of themselves
+                build(unfinished)
+            with contextlib.suppress(OSError):  # another worker was faster
+                unfinished.rename(target)
+        return target
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lexicon_model(made: Made) -> Path:
+    """A plain export directory: 28 labels, multi-label; knows the words of tiny_models.LEXICON."""
+    pytest.importorskip("onnx")
+    return made("lexicon", tiny_models.write_lexicon_model)
+
+
+@pytest.fixture(scope="session")
+def two_headed_model(made: Made) -> Path:
+    """A directory with affectrt.json: multi-label "emotion", regression "vad"."""
+    pytest.importorskip("onnx")
+    return made("two_headed", tiny_models.write_two_headed_model)
+
+
+Checkpoint = Callable[[str, Sequence[str], "str | None"], Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(made: Made) -> Checkpoint:
+    """`tiny_checkpoint(kind, labels, problem_type)`: a random Hugging Face checkpoint."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    def make(kind: str, labels: Sequence[str], problem_type: str | None) -> Path:
+        name = f"{kind}_{len(labels)}_{problem_type or 'unset'}"
+        return made(
+            name,
+            lambda folder: tiny_models.write_checkpoint(folder, kind, labels, problem_type),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tiny_checkpoint: Checkpoint) -> Path:
+    """A random BERT classifier with three labels, problem type not set."""
+    return tiny_checkpoint("bert", ["calm", "glad", "upset"], None)
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tiny_checkpoint: Checkpoint) -> Path:
+    """A random RoBERTa classifier with three labels, multi-label."""
+    return tiny_checkpoint("roberta", ["calm", "glad", "upset"], "multi_label_classification")
+
+
+OnnxExport = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="session")
+def onnx_export(made: Made) -> OnnxExport:
+    """`onnx_export(checkpoint)`: what optimum would make of it, as a directory."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+
+    def make(checkpoint: Path) -> Path:
+        # Checkpoints that differ in their problem type alone have the same weights, and so graph.
+        kind, width, _ = checkpoint.name.split("_", 2)
+        graph = made(
+            f"{kind}_{width}_graph",
+            lambda folder: tiny_models.write_onnx_graph(folder, checkpoint),
+        )
+        return made(
+            f"{checkpoint.name}_onnx",
+            lambda folder: tiny_models.write_onnx_export(folder, checkpoint, graph),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bert_onnx(tiny_bert: Path, onnx_export: OnnxExport) -> Path:
+    return onnx_export(tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta_onnx(tiny_roberta: Path, onnx_export: OnnxExport) -> Path:
+    return onnx_export(tiny_roberta)
