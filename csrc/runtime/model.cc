@@ -1,6 +1,7 @@
 #include "runtime/model.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
@@ -51,6 +52,15 @@ std::unique_ptr<const Tokenizer> make_tokenizer(const Bundle& bundle) {
                               std::string(kTokenizerEntry) + " of '" + bundle.path() + "'");
 }
 
+// transformers cuts where tokenizer_config.json says, whatever tokenizer.json has stored.
+bool truncates_left(const Bundle& bundle, const Tokenizer& tokenizer) {
+  constexpr const char* kEntry = "tokenizer_config.json";
+  if (!bundle.has(kEntry)) return tokenizer.file_truncation().truncate_left;
+  const std::string_view text = bundle.entry(kEntry).text();
+  const nlohmann::json config = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  return config.is_object() && config.value("truncation_side", nlohmann::json()) == "left";
+}
+
 // Rows of a batch one behind the other, as the backend wants them.
 struct PackedBatch {
   std::vector<int32_t> ids;
@@ -85,6 +95,7 @@ std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOpt
   model->bundle_ = Bundle::open(path);
   model->tokenizer_ = make_tokenizer(*model->bundle_);
   model->backend_ = make_backend(model->bundle_, options);
+  model->truncate_left_ = truncates_left(*model->bundle_, *model->tokenizer_);
   model->max_batch_tokens_ =
       options.max_batch_tokens == 0 ? kDefaultBatchTokens : options.max_batch_tokens;
   model->num_threads_ = options.backend_options.num_threads == 0
@@ -126,8 +137,8 @@ Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vecto
 
   std::function<bool()> keep_going;
   if (progress) keep_going = [&] { return progress(0, inputs.size()); };
-  const std::vector<TokenRow> rows =
-      tokenize_rows(*tokenizer_, inputs, {manifest().max_tokens, num_threads_}, keep_going);
+  const std::vector<TokenRow> rows = tokenize_rows(
+      *tokenizer_, inputs, {manifest().max_tokens, truncate_left_, num_threads_}, keep_going);
 
   Prediction prediction;
   std::vector<int32_t> lengths;

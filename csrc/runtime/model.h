@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bundle/bundle.h"
@@ -56,6 +54,7 @@ class Model {
   std::vector<size_t> head_outputs_;  // index into backend().outputs() of each head
   int32_t max_batch_tokens_ = 0;
   int num_threads_ = 1;  // for encoding texts
+  bool truncate_left_ = false;
 };
 
 }  // namespace affectrt

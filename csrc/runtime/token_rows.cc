@@ -26,7 +26,8 @@ std::vector<int32_t> narrowed(const std::vector<uint32_t>& values) {
   return result;
 }
 
-TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input, uint32_t max_tokens) {
+TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
+                      const TokenRowOptions& wanted) {
   EncodeOptions options;
   options.with_offsets = false;
   Encoding encoding = tokenizer.encode(input.text, input.pair, options);
@@ -37,9 +38,10 @@ TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input, uint32
   row.full_count = static_cast<int32_t>(encoding.ids.size());
   // Encoding without truncation first costs nothing but for the few texts that are too long, and
   // tells how many tokens there are.
-  if (max_tokens > 0 && encoding.ids.size() > max_tokens) {
+  if (wanted.max_tokens > 0 && encoding.ids.size() > wanted.max_tokens) {
     options.truncation = Truncation::kLongestFirst;
-    options.max_tokens = max_tokens;
+    options.max_tokens = wanted.max_tokens;
+    options.truncate_left = wanted.truncate_left;
     encoding = tokenizer.encode(input.text, input.pair, options);
   }
   if (encoding.ids.empty()) {
@@ -61,8 +63,9 @@ struct Failure {
 // What the workers of one call share.
 class Work {
  public:
-  Work(const Tokenizer& tokenizer, const std::vector<TextInput>& inputs, uint32_t max_tokens)
-      : tokenizer_(tokenizer), inputs_(inputs), max_tokens_(max_tokens), rows_(inputs.size()) {}
+  Work(const Tokenizer& tokenizer, const std::vector<TextInput>& inputs,
+       const TokenRowOptions& options)
+      : tokenizer_(tokenizer), inputs_(inputs), options_(options), rows_(inputs.size()) {}
 
   // Returns when no input is left, after a failure, or when `keep_going` says false.
   std::optional<Failure> work(const std::function<bool()>& keep_going) {
@@ -77,7 +80,7 @@ class Work {
       const size_t end = std::min(begin + kRowsPerTake, inputs_.size());
       for (size_t row = begin; row < end; ++row) {
         try {
-          rows_[row] = tokenize_row(tokenizer_, inputs_[row], max_tokens_);
+          rows_[row] = tokenize_row(tokenizer_, inputs_[row], options_);
         } catch (const Error& error) {
           stopped_.store(true);
           return Failure{row, error.kind(), error.what()};
@@ -97,7 +100,7 @@ class Work {
  private:
   const Tokenizer& tokenizer_;
   const std::vector<TextInput>& inputs_;
-  const uint32_t max_tokens_;
+  const TokenRowOptions options_;
   std::vector<TokenRow> rows_;
   std::atomic<size_t> next_{0};
   std::atomic<bool> stopped_{false};
@@ -120,7 +123,7 @@ std::vector<TokenRow> tokenize_rows(const Tokenizer& tokenizer,
                                     const std::vector<TextInput>& inputs,
                                     const TokenRowOptions& options,
                                     const std::function<bool()>& keep_going) {
-  Work work(tokenizer, inputs, options.max_tokens);
+  Work work(tokenizer, inputs, options);
   // Threads live as long as the call: nothing idles between calls, and fork() finds nothing to
   // break.
   const size_t threads = worthwhile_threads(inputs, options.num_threads);

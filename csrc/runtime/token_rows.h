@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "runtime/model.h"
+#include "text/tokenizer.h"
 
 namespace affectrt {
 
@@ -17,6 +17,7 @@ struct TokenRow {
 
 struct TokenRowOptions {
   uint32_t max_tokens = 0;  // longest_first truncation to this; 0: none
+  bool truncate_left = false;
   int num_threads = 1;
 };
 

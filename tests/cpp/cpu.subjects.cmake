@@ -1,0 +1,1 @@
+affectrt_test(cpu base)

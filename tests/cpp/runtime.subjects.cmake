@@ -1,0 +1,1 @@
+affectrt_test(batch_plan runtime)
