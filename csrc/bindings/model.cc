@@ -150,7 +150,8 @@ PyPrediction to_python(Prediction prediction) {
 }
 
 PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_list,
-                     const std::vector<int32_t>& heads, const py::object& progress) {
+                     const std::vector<int32_t>& heads, const py::object& progress,
+                     int32_t max_tokens) {
   const Texts texts(text_list, pair_list);
   std::exception_ptr raised;  // by a signal handler or by `progress`
   const auto between_batches = [&](size_t done, size_t total) {
@@ -168,7 +169,7 @@ PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_l
   Prediction prediction;
   try {
     const py::gil_scoped_release no_gil;
-    prediction = model.predict(texts.inputs, heads, between_batches);
+    prediction = model.predict(texts.inputs, heads, between_batches, max_tokens);
   } catch (const Error&) {
     if (raised) std::rethrow_exception(raised);
     throw;
@@ -321,11 +322,14 @@ void bind_model(py::module_& m) {
       .def(
           "predict",
           [](const Model& model, const py::object& texts, const py::object& pairs,
-             const std::vector<int32_t>& heads, const py::object& progress) {
-            return as_call([&] { return py::cast(predict(model, texts, pairs, heads, progress)); });
+             const std::vector<int32_t>& heads, const py::object& progress, int32_t max_tokens) {
+            return as_call([&] {
+              return py::cast(predict(model, texts, pairs, heads, progress, max_tokens));
+            });
           },
           py::arg("texts"), py::arg("pairs") = py::none(),
-          py::arg("heads") = std::vector<int32_t>(), py::arg("progress") = py::none())
+          py::arg("heads") = std::vector<int32_t>(), py::arg("progress") = py::none(),
+          py::arg("max_tokens") = 0)
       .def_property_readonly("manifest_json",
                              [](const Model& model) { return manifest_json(model.manifest()); })
       .def_property_readonly("raw_manifest",

@@ -118,7 +118,8 @@ std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOpt
 }
 
 Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vector<int32_t>& heads,
-                          const std::function<bool(size_t, size_t)>& progress) const {
+                          const std::function<bool(size_t, size_t)>& progress,
+                          int32_t max_tokens) const {
   std::vector<size_t> wanted;
   for (const int32_t head : heads) {
     if (head < 0 || static_cast<size_t>(head) >= manifest().heads.size()) {
@@ -135,10 +136,19 @@ Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vecto
     throw Error(ErrorKind::kInput, std::to_string(inputs.size()) + " texts are too many at once");
   }
 
+  uint32_t row_limit = manifest().max_tokens;
+  if (max_tokens != 0) {
+    if (max_tokens < 0 || (row_limit != 0 && static_cast<uint32_t>(max_tokens) > row_limit)) {
+      throw Error(ErrorKind::kInput, "max_tokens is " + std::to_string(max_tokens) +
+                                         "; this model takes 1 to " + std::to_string(row_limit));
+    }
+    row_limit = static_cast<uint32_t>(max_tokens);
+  }
+
   std::function<bool()> keep_going;
   if (progress) keep_going = [&] { return progress(0, inputs.size()); };
-  const std::vector<TokenRow> rows = tokenize_rows(
-      *tokenizer_, inputs, {manifest().max_tokens, truncate_left_, num_threads_}, keep_going);
+  const std::vector<TokenRow> rows =
+      tokenize_rows(*tokenizer_, inputs, {row_limit, truncate_left_, num_threads_}, keep_going);
 
   Prediction prediction;
   std::vector<int32_t> lengths;

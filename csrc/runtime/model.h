@@ -38,8 +38,10 @@ class Model {
   // `progress(done, total)` counts rows; it is called on the calling thread while texts are encoded
   // and after each batch, and false stops the work with Error(kInput, "interrupted ..."). What it
   // throws passes through. An error that lies in one text names it as "text <row>: ...".
+  // Rows are cut at `max_tokens`, special tokens included; 0: at what the model takes.
   Prediction predict(const std::vector<TextInput>& inputs, const std::vector<int32_t>& heads,
-                     const std::function<bool(size_t, size_t)>& progress = nullptr) const;
+                     const std::function<bool(size_t, size_t)>& progress = nullptr,
+                     int32_t max_tokens = 0) const;
 
   const Bundle& bundle() const { return *bundle_; }
   const Manifest& manifest() const { return bundle_->manifest(); }
