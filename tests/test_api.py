@@ -237,7 +237,9 @@ def test_cancelled_calls_stop_at_a_batch(lexicon_model: Path) -> None:
     class Slow:
         """The compiled model, with a gate at its first batch."""
 
-        def predict(self, texts: Any, pairs: Any, heads: Any, progress: Any) -> Any:
+        def predict(
+            self, texts: Any, pairs: Any, heads: Any, progress: Any, max_tokens: int
+        ) -> Any:
             def gated(done: int, total: int) -> None:
                 started.set()
                 assert go_on.wait(30)

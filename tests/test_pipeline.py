@@ -125,6 +125,9 @@ def test_truncation(both: Both) -> None:
     assert_same(ours(pair), theirs(pair))
     theirs, ours = both.make()
     assert_same(ours(long, truncation=True), theirs(long, truncation=True))
+    for arguments in ({"truncation": True, "max_length": 12}, {"max_length": 12}):
+        assert_same(ours([long, CORPUS[7]], **arguments), theirs([long, CORPUS[7]], **arguments))
+        assert_same(ours(pair, **arguments), theirs(pair, **arguments))
 
 
 def test_too_long_without_truncation_is_an_error_that_says_so(bert: Both) -> None:
@@ -192,7 +195,10 @@ BAD_CALLS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda pipe: pipe("a", top_k="all"), "top_k is str"),
     (lambda pipe: pipe("a", function_to_apply="relu"), "function_to_apply is 'relu'"),
     (lambda pipe: pipe("a", truncation="only_third"), "truncation is 'only_third'"),
-    (lambda pipe: pipe("a", truncation=True, max_length=7), "max_length is 7"),
+    (
+        lambda pipe: pipe("a", truncation=True, max_length=700),
+        r"max_length is 700; .* from 1 to 64",
+    ),
 ]
 
 

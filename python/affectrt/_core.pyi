@@ -1,6 +1,7 @@
 """The compiled module. Private: only the rest of this package may use it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from typing import Any, final
 
 import numpy as np
@@ -20,11 +21,15 @@ class Encoding:
     def offsets(self) -> npt.NDArray[np.int32]: ...
     @property
     def overflowing(self) -> list[Encoding]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[npt.NDArray[np.int32]]: ...
 
 @final
 class Tokenizer:
     @staticmethod
     def from_json(json: bytes, origin: str) -> Tokenizer: ...
+    @staticmethod
+    def from_bundle(path: str | bytes | PathLike[str]) -> Tokenizer: ...
     def encode(
         self,
         text: str | bytes,
@@ -35,11 +40,12 @@ class Tokenizer:
         max_tokens: int = 0,
         stride: int = 0,
         keep_overflowing: bool = False,
+        truncation_side: str = "right",
         with_offsets: bool = True,
     ) -> Encoding: ...
     def encode_batch(
         self,
-        texts: Sequence[str | bytes],
+        texts: Sequence[str | bytes | tuple[str | bytes, str | bytes]],
         num_threads: int = 1,
         *,
         add_special_tokens: bool = True,
@@ -47,12 +53,15 @@ class Tokenizer:
         max_tokens: int = 0,
         stride: int = 0,
         keep_overflowing: bool = False,
+        truncation_side: str = "right",
         with_offsets: bool = True,
     ) -> list[Encoding]: ...
     def token_to_id(self, token: str) -> int | None: ...
     def id_to_token(self, id: int) -> str: ...
     @property
     def vocab_size(self) -> int: ...
+    @property
+    def file_truncation(self) -> tuple[str, int, int, str]: ...
 
 @final
 class HeadScores:
@@ -78,20 +87,21 @@ class Prediction:
 class Model:
     @staticmethod
     def load(
-        path: str,
+        path: str | bytes | PathLike[str],
         *,
         backend: str = "auto",
         num_threads: int = 0,
-        providers: Sequence[str] = (),
+        providers: Sequence[str] = ...,
         max_batch_tokens: int = 0,
-        onnxruntime_library: str = "",
+        onnxruntime_library: str | bytes | PathLike[str] = "",
     ) -> Model: ...
     def predict(
         self,
         texts: Sequence[str | bytes],
-        pairs: Sequence[str | bytes | None] | None,
-        heads: Sequence[int],
-        progress: Callable[[int, int], object] | None,
+        pairs: Sequence[str | bytes | None] | None = None,
+        heads: Sequence[int] = ...,
+        progress: Callable[[int, int], object] | None = None,
+        max_tokens: int = 0,
     ) -> Prediction: ...
     @property
     def manifest_json(self) -> str: ...
@@ -106,6 +116,6 @@ class Model:
     @property
     def path(self) -> str: ...
 
-def verify_bundle(path: str) -> None: ...
+def verify_bundle(path: str | bytes | PathLike[str]) -> None: ...
 def cpu_info() -> dict[str, Any]: ...
-def onnxruntime_info(library: str) -> dict[str, Any]: ...
+def onnxruntime_info(library: str | bytes | PathLike[str]) -> dict[str, Any]: ...

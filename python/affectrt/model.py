@@ -201,12 +201,14 @@ class Model:
     def _head_list(self) -> str:
         return ", ".join(self.heads)
 
-    def _predict(self, rows: Rows, heads: list[int], progress: Progress | None) -> _core.Prediction:
+    def _predict(
+        self, rows: Rows, heads: list[int], progress: Progress | None, max_tokens: int = 0
+    ) -> _core.Prediction:
         if progress is not None and not callable(progress):
             raise InputError(
                 f"progress is {type(progress).__name__}; give a callable (done, total), or None"
             )
-        return self._core.predict(rows.texts, rows.pairs, heads, progress)
+        return self._core.predict(rows.texts, rows.pairs, heads, progress, max_tokens)
 
     def _scores(
         self, texts: TextLike | Iterable[TextLike], head: str | None, progress: Progress | None

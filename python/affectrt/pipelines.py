@@ -112,7 +112,7 @@ class TextClassificationPipeline:
         self._task = model.info.heads[model.heads.index(head) if head is not None else 0].task
         self._top_k = _checked_top_k(top_k)
         self._function = _checked_function(function_to_apply)
-        self._truncate = self._checked_truncation(truncation, max_length)
+        self._cut = self._checked_truncation(truncation, max_length)
         config = source_config(model.info.path) if self._task == "regression" else {}
         # One label without a problem type: transformers trains a regression, yet answers with a
         # sigmoid (TextClassificationPipeline.postprocess).
@@ -127,17 +127,21 @@ class TextClassificationPipeline:
     def tokenizer(self) -> Any:
         return self.model.tokenizer
 
-    def _checked_truncation(self, truncation: bool | str | None, max_length: int | None) -> bool:
+    def _checked_truncation(self, truncation: bool | str | None, max_length: int | None) -> int:
+        """The length in tokens at which texts are cut; 0 when they are not."""
         limit = self.model.info.max_tokens
-        if max_length is not None and max_length != limit:
+        if max_length is not None and (
+            not isinstance(max_length, int) or not 0 < max_length <= limit
+        ):
             raise InputError(
-                f"max_length is {max_length!r}; this model's rows are cut at {limit} tokens, "
-                "so leave it out"
+                f"max_length is {max_length!r}; this model takes from 1 to {limit} tokens"
             )
-        if truncation in (None, False, "do_not_truncate"):
-            return False
+        if truncation is None:  # transformers lets a length given alone mean that it is wanted
+            truncation = max_length is not None
+        if truncation in (False, "do_not_truncate"):
+            return 0
         if truncation in _TRUNCATIONS:
-            return True
+            return max_length or limit
         raise InputError(f'truncation is {truncation!r}; give True, "longest_first", False or None')
 
     def __call__(
@@ -157,23 +161,24 @@ class TextClassificationPipeline:
         "softmax" or "none" on the raw logits; by default what the head's task asks for, with the
         model's calibration. `truncation=True` cuts texts that are too long; without it they are
         an `InputError`. `batch_size` and `num_workers` are accepted and have no effect: rows are
-        batched by length, and answers do not depend on it.
+        batched by length, and answers do not depend on it. `max_length` is the length in tokens,
+        special ones included, at which truncation cuts; by default what the model takes.
         """
         call_top_k = _checked_top_k(top_k)
         legacy_call = isinstance(call_top_k, _NotGiven)
         wanted = self._top_k if legacy_call else call_top_k
         function = _checked_function(function_to_apply) or self._function
-        truncate = self._truncate
+        cut = self._cut
         if truncation is not None or max_length is not None:
-            truncate = self._checked_truncation(truncation, max_length)
+            cut = self._checked_truncation(truncation, max_length)
 
         if isinstance(inputs, GeneratorType):
-            return self._stream(inputs, wanted, function, truncate)
+            return self._stream(inputs, wanted, function, cut)
         if isinstance(inputs, list):
             rows = [_row(value, f"inputs[{index}]") for index, value in enumerate(inputs)]
-            return self._answers(rows, wanted, function, truncate)
+            return self._answers(rows, wanted, function, cut)
         if isinstance(inputs, str | Mapping):
-            answer = self._answers([inputs], wanted, function, truncate)[0]
+            answer = self._answers([inputs], wanted, function, cut)[0]
             return [answer] if isinstance(inputs, str) and legacy_call else answer
         raise InputError(
             f"inputs is {type(inputs).__name__}; give a str, "
@@ -181,20 +186,20 @@ class TextClassificationPipeline:
         )
 
     def _stream(
-        self, inputs: Iterator[Any], top_k: TopK, function: str | None, truncate: bool
+        self, inputs: Iterator[Any], top_k: TopK, function: str | None, cut: int
     ) -> Iterator[Any]:
         numbered = enumerate(inputs)
         while block := list(itertools.islice(numbered, _GENERATOR_ROWS)):
             rows = [_row(value, f"inputs[{index}]") for index, value in block]
-            yield from self._answers(rows, top_k, function, truncate)
+            yield from self._answers(rows, top_k, function, cut)
 
     def _answers(
-        self, values: Sequence[Any], top_k: TopK, function: str | None, truncate: bool
+        self, values: Sequence[Any], top_k: TopK, function: str | None, cut: int
     ) -> list[Any]:
         rows = rows_of(values, argument="inputs", allow_empty=True)
         head = self.model._head_index(self._head)
-        prediction = self.model._predict(rows, [head], None)
-        if not truncate:
+        prediction = self.model._predict(rows, [head], None, cut)
+        if not cut:
             too_long = np.flatnonzero(prediction.truncated)
             if too_long.size:
                 row = int(too_long[0])
