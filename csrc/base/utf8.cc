@@ -33,6 +33,17 @@ size_t sequence_bytes(const uint8_t* p, size_t left) {
   return bytes;
 }
 
+// C1 controls, and the marks that are not seen but change what is (Unicode's bidirectional and
+// invisible formatting characters): a terminal must not act on what a file name smuggles in.
+bool acts_unseen(const uint8_t* p, size_t bytes) {
+  if (bytes == 1) return p[0] < 0x20 || p[0] == 0x7F;
+  if (bytes == 2) return p[0] == 0xC2 && p[1] < 0xA0;
+  if (bytes != 3) return false;
+  const unsigned code = ((p[0] & 0x0FU) << 12U) | ((p[1] & 0x3FU) << 6U) | (p[2] & 0x3FU);
+  return (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+}
+
 }  // namespace
 
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
@@ -72,15 +83,16 @@ std::string printable(std::string_view text, size_t max_bytes) {
   while (i < text.size()) {
     if (out.size() >= max_bytes) return out + "...";
     const size_t bytes = sequence_bytes(p + i, text.size() - i);
-    if (bytes > 1 || (bytes == 1 && p[i] >= 0x20 && p[i] != 0x7F)) {
+    if (bytes > 0 && !acts_unseen(p + i, bytes)) {
       out.append(text.substr(i, bytes));
       i += bytes;
       continue;
     }
-    out += "\\x";
-    out += kHex[p[i] >> 4U];
-    out += kHex[p[i] & 15U];
-    ++i;
+    for (const size_t end = i + (bytes > 0 ? bytes : 1); i < end; ++i) {
+      out += "\\x";
+      out += kHex[p[i] >> 4U];
+      out += kHex[p[i] & 15U];
+    }
   }
   return out;
 }

@@ -15,8 +15,9 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 // Code points of valid UTF-8.
 size_t utf8_length(std::string_view valid);
 
-// `text` in a form that can stand in an error message: control characters and bytes that are no
-// UTF-8 become \xNN, and what is longer than `max_bytes` ends in "...". Always valid UTF-8.
+// `text` in a form that can stand in an error message: control characters, invisible formatting
+// characters and bytes that are no UTF-8 become \xNN, and what is longer than `max_bytes` ends in
+// "...". Always valid UTF-8.
 std::string printable(std::string_view text, size_t max_bytes = 120);
 
 }  // namespace affectrt

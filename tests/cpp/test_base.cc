@@ -162,6 +162,7 @@ TEST_CASE("every code point is valid, every surrogate is not") {
 TEST_CASE("printable text is valid UTF-8 and bounded") {
   CHECK(printable("caf\xC3\xA9") == "caf\xC3\xA9");
   CHECK(printable("a\n\x7F\xFF") == "a\\x0a\\x7f\\xff");
+  CHECK(printable("a\xE2\x80\xAEgpj\xC2\x9B") == "a\\xe2\\x80\\xaegpj\\xc2\\x9b");
   CHECK(printable("abcdef", 3) == "abc...");
   CHECK(!find_invalid_utf8(printable("\xE2\x82\xAC\xE2\x82\xAC\xE2\x82", 4)));
 }

@@ -1,0 +1,1 @@
+"""Hostile files, made by code so that each says what is wrong with it."""

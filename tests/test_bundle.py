@@ -1,0 +1,662 @@
+"""The `.affect` format: hostile files against the reader, the schema and the writer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from attacks import model_files
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from affectrt import _core
+from affectrt.errors import Error, ExportError, ModelFileError, NotFoundError, UnsupportedError
+from affectrt.export.bundle import read_manifest, write_bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA_FILE = ROOT / "python/affectrt/schema/affectrt.schema.json"
+ATTACKS = list(model_files.all_attacks())
+FILES = dict(model_files.FILES)
+
+
+def manifest() -> dict[str, Any]:
+    return model_files.manifest()
+
+
+def refusal(path: Path) -> str:
+    """What verification says of `path`; "" when nothing is wrong."""
+    try:
+        _core.verify_bundle(str(path))
+    except (ModelFileError, UnsupportedError) as error:
+        return str(error)
+    return ""
+
+
+# --- hostile files ---------------------------------------------------------------------------
+
+
+def test_the_corpus_is_large_and_each_attack_has_a_name() -> None:
+    assert len(ATTACKS) > 400
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack(attack: model_files.Attack, tmp_path: Path) -> None:
+    path = tmp_path / "model.affect"
+    path.write_bytes(attack.image)
+    message = refusal(path)
+    assert re.search(attack.expected, message)
+    assert message.startswith(str(path))
+    assert len(message) < 2000
+    assert message.isprintable()
+    # The Python reader of manifests may accept more, but fails in the same tree only.
+    with contextlib.suppress(ModelFileError):
+        read_manifest(path)
+
+
+def test_the_good_image_of_the_corpus_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "model.affect"
+    path.write_bytes(model_files.good_image())
+    assert refusal(path) == ""
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_change_of_bytes_is_found(data: st.DataObject, tmp_path: Path) -> None:
+    image = bytearray(model_files.good_image())
+    right = bytes(image)
+    for _ in range(data.draw(st.integers(1, 3))):
+        begin = data.draw(st.integers(0, len(image) - 1))
+        end = data.draw(st.integers(begin, min(len(image), begin + 40)))
+        image[begin:end] = data.draw(st.binary(max_size=40))
+    path = tmp_path / "model.affect"
+    path.write_bytes(image)
+    assert (refusal(path) == "") == (bytes(image) == right)
+
+
+def test_a_sparse_file_beyond_4_gib(tmp_path: Path) -> None:
+    path = tmp_path / "model.affect"
+    path.write_bytes(model_files.good_image())
+    try:
+        os.truncate(path, (4 << 30) + 100)
+    except OSError:
+        pytest.skip("the file system has no sparse files of this size")
+    assert "must be smaller than 4 GiB" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_no_file_at_all(kind: str, tmp_path: Path) -> None:
+    path = {"pipe": tmp_path / "pipe", "device": Path("/dev/zero"), "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(path)
+    assert refusal(path).startswith(f"{path}: is ")
+    if kind != "folder":
+        with pytest.raises(ModelFileError, match="not a regular file"):
+            read_manifest(path)
+
+
+def test_missing() -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        _core.verify_bundle("/nowhere/model.affect")
+    with pytest.raises(NotFoundError, match="no such file"):
+        read_manifest(Path("/nowhere/model.affect"))
+    with pytest.raises(Error, match="NUL"):
+        _core.verify_bundle("a\0b")
+
+
+# --- affectrt.json, its schema and its reader -------------------------------------------------
+
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+
+# What JSON Schema cannot say, or what is not about affectrt.json.
+BEYOND_SCHEMA = re.compile(
+    r"stands twice|is also|thresholds? for \d+ labels|two heads are named|levels deep"
+    r"|which is not there|affectrt\.json says \d|SHA-256"
+)
+
+
+def reader_accepts(folder: Path, text: str) -> bool | None:
+    """None where the reader refuses for a reason that the schema cannot express."""
+    (folder / "affectrt.json").write_text(text, encoding="utf-8")
+    message = refusal(folder)
+    if BEYOND_SCHEMA.search(message):
+        return None
+    return message == ""
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    for name, data in FILES.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
+    VALIDATOR.validate(manifest())
+
+
+def test_schema_and_reader_agree_on_a_full_manifest(unpacked: Path) -> None:
+    full = {
+        **manifest(),
+        "description": "a\nb",
+        "version": "1.0.0",
+        "licence": {"weights": "Apache-2.0", "non_commercial": False, "notice": ""},
+        "data": [{"name": "goemotions", "split": "train", "licence": "CC", "cite": "x"}],
+        "source": {"checkpoint": "dir", "sha256": "0" * 64},
+        "parity": {"labels": 1, "x": [1, 2, {"deep": None}]},
+        "recipe": "python -m recipe",
+        "x-anything": [1, {"y": None}],
+    }
+    VALIDATOR.validate(full)
+    assert reader_accepts(unpacked, json.dumps(full)) is True
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from(
+        [1.0, 512.0, 0.5, 1e-3, 1e3, 1e300, 2.0**53, 1048576, 1048577, 9007199254740991]
+    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a", "A", "a b", "a\n", "\n", "é", "\x7f", "model.onnx", "0" * 64]),
+    st.sampled_from(["single_label", "multi_label", "regression", "weights.safetensors", "text"]),
+    st.sampled_from(["x" * 64, "x" * 65, "x" * 256, "é" * 256, "é" * 257, "a.b-c_d", ".a", "-a"]),
+    st.text(max_size=5),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["name", "temperature", "bytes", "x", "a/b"]), inner, max_size=3
+        ),
+    ),
+    max_leaves=6,
+)
+NEW_KEYS = st.sampled_from(
+    [
+        *(
+            "description",
+            "version",
+            "licence",
+            "data",
+            "source",
+            "parity",
+            "recipe",
+            "x-y",
+            "other",
+        ),
+        *("weights", "onnx", "thresholds", "calibration", "unsure_below", "metrics", "temperature"),
+        *("notice", "non_commercial", "checkpoint", "sha256", "bytes", "weights.safetensors"),
+        *("a/b", "../a", "a//b", "/a", "a/", ".a", "a.", "a\\b", "affectrt.json", "é", "a\n", ""),
+    ]
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """(container, key) of everything inside `value`."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    found = []
+    for key in keys:
+        found.append((value, key))
+        if isinstance(value[key], dict | list):
+            found += places(value[key])
+    return found
+
+
+@settings(
+    max_examples=800,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
+@given(data=st.data())
+def test_reader_accepts_what_the_schema_accepts(data: st.DataObject, unpacked: Path) -> None:
+    changed = manifest()
+    changed["source"] = {"checkpoint": "x", "sha256": "0" * 64}
+    changed["licence"] = {"weights": "x", "non_commercial": True, "notice": "x"}
+    task = data.draw(st.sampled_from(["multi_label", "single_label", "regression"]))
+    if task != "multi_label":
+        changed["heads"][0]["task"] = task
+        for key in ("thresholds", "calibration", "unsure_below")[
+            : 3 if task == "regression" else 1
+        ]:
+            del changed["heads"][0][key]
+    for _ in range(data.draw(st.integers(0, 2))):
+        container, key = data.draw(st.sampled_from(places(changed)))
+        kind = data.draw(st.sampled_from(["replace", "replace", "delete", "add", "copy"]))
+        if kind == "replace":
+            container[key] = data.draw(VALUES)
+        elif kind == "delete":
+            del container[key]
+        elif isinstance(container, dict):
+            value = container[key] if kind == "copy" else data.draw(VALUES)
+            container[data.draw(NEW_KEYS)] = value
+        else:
+            container.append(data.draw(VALUES) if kind == "add" else container[key])
+    accepted = reader_accepts(unpacked, json.dumps(changed))
+    if accepted is not None:
+        assert accepted == VALIDATOR.is_valid(changed)
+
+
+BOUNDS: list[tuple[tuple[Any, ...], Any, bool]] = [
+    (("name",), "x" * 256, True),
+    (("name",), "x" * 257, False),
+    (("name",), "é" * 256, True),
+    (("description",), "x" * 16384, True),
+    (("description",), "x" * 16385, False),
+    (("format_version",), 1.0, True),
+    (("model", "family"), "x" * 64, True),
+    (("model", "family"), "x" * 65, False),
+    (("model", "family"), "bert\n", False),
+    (("input", "max_tokens"), 2, True),
+    (("input", "max_tokens"), 1, False),
+    (("input", "max_tokens"), 1 << 20, True),
+    (("input", "max_tokens"), (1 << 20) + 1, False),
+    (("heads", 0, "labels"), [str(i) for i in range(10001)], False),
+    (("heads", 0, "labels", 0), "x" * 256, True),
+    (("heads", 0, "labels", 0), "x" * 257, False),
+    (("heads", 0, "labels", 0), "\u2028", True),
+    (("heads", 0, "labels", 0), "a\tb", False),
+    (("heads", 0, "thresholds", 0), 0, True),
+    (("heads", 0, "thresholds", 0), 1.0, True),
+    (("heads", 0, "thresholds", 0), 1.0000001, False),
+    (("heads", 0, "calibration", "temperature"), 0.001, True),
+    (("heads", 0, "calibration", "temperature"), 0.000999, False),
+    (("heads", 0, "calibration", "temperature"), 1000, True),
+    (("heads", 0, "calibration", "temperature"), 1000.1, False),
+    (("heads", 0, "unsure_below"), None, True),
+    (("heads", 0, "metrics"), [{}] * 1024, True),
+    (("heads", 0, "metrics"), [{}] * 1025, False),
+    (("heads", 0, "data"), ["x", 1], True),
+    (("data",), ["x"], False),
+    (("parity",), None, True),
+    (("parity",), [], False),
+    (("files", "config.json", "sha256"), "A" * 64, False),
+    (("files", "config.json", "sha256"), "0" * 63, False),
+    (("files", "config.json", "bytes"), 2**53, False),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "right"), BOUNDS)
+def test_bounds(path: tuple[Any, ...], value: Any, right: bool, unpacked: Path) -> None:
+    changed = manifest()
+    at: Any = changed
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    assert reader_accepts(unpacked, json.dumps(changed)) is right
+    assert VALIDATOR.is_valid(changed) is right
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_number_of_heads(count: int, unpacked: Path) -> None:
+    changed = manifest()
+    changed["heads"] = [{**changed["heads"][0], "name": f"h{i}"} for i in range(count)]
+    assert reader_accepts(unpacked, json.dumps(changed)) is (count == 64)
+    assert VALIDATOR.is_valid(changed) is (count == 64)
+
+
+# --- the writer --------------------------------------------------------------------------------
+
+
+def content() -> dict[str, Any]:
+    """The manifest as a caller gives it."""
+    given = manifest()
+    for key in ("format", "format_version", "files"):
+        del given[key]
+    return given
+
+
+def test_written_files_are_read_by_everybody(tmp_path: Path) -> None:
+    out = tmp_path / "model.affect"
+    large = os.urandom(3_000_000)
+    (tmp_path / "weights").write_bytes(large)
+    given = content()
+    given["model"]["weights"] = "weights.safetensors"
+    files: dict[str, bytes | Path] = {**FILES, "weights.safetensors": tmp_path / "weights"}
+    write_bundle(out, given, files)
+    assert refusal(out) == ""
+    with zipfile.ZipFile(out) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["affectrt.json", *sorted(files)]
+        assert archive.read("weights.safetensors") == large
+        image = out.read_bytes()
+        for info in archive.infolist():
+            assert info.compress_type == zipfile.ZIP_STORED
+            name_bytes, extra_bytes = struct.unpack_from("<HH", image, info.header_offset + 26)
+            begin = info.header_offset + 30 + name_bytes + extra_bytes
+            assert begin % 64 == 0
+            assert zlib.crc32(image[begin : begin + info.file_size]) == info.CRC
+        archive.extractall(tmp_path / "unpacked")
+    assert refusal(tmp_path / "unpacked") == ""
+    done = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-t", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "Done testing\n")
+    if unzip := shutil.which("unzip"):
+        done = subprocess.run([unzip, "-tq", str(out)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    written = read_manifest(out)
+    assert written["files"]["weights.safetensors"] == {
+        "bytes": len(large),
+        "sha256": hashlib.sha256(large).hexdigest(),
+    }
+    assert written == read_manifest(tmp_path / "unpacked")
+    VALIDATOR.validate(written)
+    assert {key: written[key] for key in given} == given
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_bundle(one, content(), FILES)
+    shuffled = list(FILES.items())
+    random.Random(3).shuffle(shuffled)
+    (tmp_path / "config").write_bytes(FILES["config.json"])
+    files: dict[str, bytes | Path] = {**dict(shuffled), "config.json": tmp_path / "config"}
+    write_bundle(two, dict(reversed(content().items())), files)
+    assert one.read_bytes() == two.read_bytes()
+    # A manifest that was read can be written again.
+    write_bundle(two, read_manifest(one), FILES, overwrite=True)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_writer_packs_as_the_attack_corpus_does(tmp_path: Path) -> None:
+    out = tmp_path / "model.affect"
+    write_bundle(out, content(), FILES)
+    with zipfile.ZipFile(out) as archive:
+        text = archive.read("affectrt.json")
+    assert out.read_bytes() == model_files.pack(model_files.records(text))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    extra=st.dictionaries(
+        st.from_regex(r"\A[A-Za-z0-9_]{1,20}(/[A-Za-z0-9_]{1,20}){0,2}\.bin\Z"),
+        st.binary(max_size=300),
+        max_size=5,
+    )
+)
+@example(extra={"n" * 251 + ".bin": b""})
+def test_whatever_is_written_can_be_read(extra: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "model.affect"
+    folded = {name.lower() for name in extra}
+    folders = {name[:at].lower() for name in extra for at in range(len(name)) if name[at] == "/"}
+    if len(folded) < len(extra) or folded & folders:
+        with pytest.raises(ExportError, match=r"stands twice|is also"):
+            write_bundle(out, content(), {**FILES, **extra}, overwrite=True)
+        return
+    write_bundle(out, content(), {**FILES, **extra}, overwrite=True)
+    assert refusal(out) == ""
+    with zipfile.ZipFile(out) as archive:
+        assert {name: archive.read(name) for name in extra} == extra
+
+
+def test_numpy_values_in_the_manifest(tmp_path: Path) -> None:
+    given = content()
+    given["heads"][0]["thresholds"] = np.array([0.25, 0.5], dtype=np.float32)
+    given["input"]["max_tokens"] = np.int64(128)
+    write_bundle(tmp_path / "m", given, FILES)
+    written = read_manifest(tmp_path / "m")
+    assert written["heads"][0]["thresholds"] == [0.25, 0.5]
+    assert written["input"]["max_tokens"] == 128
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/a",
+        "../a",
+        "a/../b",
+        "a\\b",
+        "a b",
+        "é",
+        ".a",
+        "-a",
+        "a.",
+        "a//b",
+        "a/",
+        "x" * 256,
+        "a\n",
+    ],
+)
+def test_names_that_are_not_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="not allowed"):
+        write_bundle(tmp_path / "m", content(), {**FILES, name: b""})
+    assert list(tmp_path.iterdir()) == []
+
+
+def edited(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    given = content()
+    change(given)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("given_manifest", "files", "expected"),
+    [
+        (edited(lambda m: m.update(extra=1)), FILES, "unknown key 'extra'"),
+        (edited(lambda m: m["model"].update(path="x")), FILES, "model: unknown key 'path'"),
+        (edited(lambda m: m["heads"][0].update(activation="x")), FILES, "unknown key 'activation'"),
+        (edited(lambda m: m.update(name="")), FILES, "no reader would accept it: .*name: is"),
+        (edited(lambda m: m.update(name="\ud800")), FILES, "cannot be written as JSON"),
+        (
+            edited(lambda m: m.update(parity={"x": float("nan")})),
+            FILES,
+            "cannot be written as JSON",
+        ),
+        (edited(lambda m: m.update(parity={"x": object()})), FILES, "object has no JSON form"),
+        (edited(lambda m: m.update(format_version=2)), FILES, "newer affectrt"),
+        (edited(lambda m: m["heads"][0].update(labels=["a"])), FILES, "2 thresholds for 1 labels"),
+        (content(), {}, "not listed but needed"),
+        (content(), {**FILES, "weights.safetensors": b""}, "'model' does not name it"),
+        (content(), {**FILES, "affectrt.json": b"{}"}, "leave it out of files"),
+        (content(), {**FILES, "CONFIG.json": b"{}"}, "stands twice"),
+        (content(), {**FILES, "model.onnx": b"\x3a\x06\x2a\x04\x42\x00\x70\x01"}, "external data"),
+        (content(), {**FILES, **{f"f{i}": b"" for i in range(1021)}}, "at most 1023"),
+    ],
+)
+def test_what_the_writer_refuses(
+    given_manifest: dict[str, Any], files: dict[str, bytes | Path], expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=expected):
+        write_bundle(tmp_path / "m", given_manifest, files)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_existing_files(tmp_path: Path) -> None:
+    out = tmp_path / "model.affect"
+    with pytest.raises(NotFoundError, match=r"none\.onnx: no such file"):
+        write_bundle(out, content(), {**FILES, "model.onnx": tmp_path / "none.onnx"})
+    with pytest.raises(ExportError, match="not a regular file"):
+        write_bundle(out, content(), {**FILES, "model.onnx": tmp_path})
+    with pytest.raises(ExportError, match="no such directory"):
+        write_bundle(tmp_path / "none" / "m", content(), FILES)
+    with pytest.raises(ExportError, match="is a directory"):
+        write_bundle(tmp_path, content(), FILES)
+    out.write_text("mine")
+    with pytest.raises(ExportError, match="exists already"):
+        write_bundle(out, content(), FILES)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
+    write_bundle(out, content(), FILES, overwrite=True)
+    assert refusal(out) == ""
+
+
+def test_a_source_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "tokenizer"
+    source.write_bytes(b"{}")
+    from affectrt.export import bundle
+
+    write_image = bundle._write_image
+
+    def changing(*arguments: Any) -> None:
+        source.write_bytes(b"[]")
+        write_image(*arguments)
+
+    monkeypatch.setattr(bundle, "_write_image", changing)
+    with pytest.raises(ExportError, match="changed while it was being written"):
+        write_bundle(tmp_path / "m", content(), {**FILES, "tokenizer.json": source})
+    assert list(tmp_path.iterdir()) == [source]
+
+
+WRITE_LARGE = """
+import resource, signal, sys
+from pathlib import Path
+from affectrt.export import bundle
+sys.path.insert(0, {tests!r})
+from attacks import model_files
+out, mode = Path(sys.argv[1]), sys.argv[2]
+files = {{**model_files.FILES, "tokenizer.json": b"x" * 3_000_000}}
+given = {{k: v for k, v in model_files.manifest().items() if k != "files"}}
+if mode == "full":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+if mode == "killed":
+    copy = bundle._copy
+    def killed(entry, file):
+        copy(entry, file)
+        if entry.name == "model.onnx":
+            file.flush()
+            signal.raise_signal(signal.SIGKILL)
+    bundle._copy = killed
+try:
+    bundle.write_bundle(out, given, files, overwrite=True)
+except bundle.ExportError as error:
+    sys.exit(f"ExportError: {{error}}")
+"""
+
+
+@pytest.mark.parametrize("mode", ["full", "killed", "fine"])
+@pytest.mark.parametrize("before", [None, b"what was there"])
+def test_the_target_is_whole_or_untouched(mode: str, before: bytes | None, tmp_path: Path) -> None:
+    out = tmp_path / "model.affect"
+    if before is not None:
+        out.write_bytes(before)
+    program = WRITE_LARGE.format(tests=str(ROOT / "tests"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(out), mode], capture_output=True, text=True, check=False
+    )
+    if mode == "fine":
+        assert done.returncode == 0, done.stderr
+        assert refusal(out) == ""
+        assert list(tmp_path.iterdir()) == [out]
+        return
+    assert (out.read_bytes() if out.exists() else None) == before
+    if mode == "full":
+        assert done.stderr.startswith(f"ExportError: {out}: cannot be written: File too large")
+        assert len(list(tmp_path.iterdir())) == (before is not None)
+    else:
+        assert done.returncode == -signal.SIGKILL
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bundle(tmp_path / "m", content(), FILES)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m").stat().st_mode & 0o777 == 0o640
+
+
+# --- reading manifests in Python --------------------------------------------------------------
+
+
+def test_read_manifest_refuses_what_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+
+    def error(data: bytes) -> str:
+        path.write_bytes(data)
+        with pytest.raises(ModelFileError) as caught:
+            read_manifest(path)
+        return str(caught.value)
+
+    def archive(name: str, data: str, method: int = zipfile.ZIP_STORED) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as out:
+            out.writestr(name, data)
+        return buffer.getvalue()
+
+    assert "is not a .affect file" in error(b"hello")
+    assert "has no entry" in error(archive("other.json", "{}"))
+    assert "stored and plain" in error(archive("affectrt.json", "{}", zipfile.ZIP_DEFLATED))
+    assert "broken JSON" in error(archive("affectrt.json", "{"))
+    assert "broken JSON" in error(archive("affectrt.json", "[" * 200_000))
+    assert "stands twice" in error(archive("affectrt.json", '{"a": 1, "a": 2}'))
+    assert "must be an object" in error(archive("affectrt.json", "[]"))
+    assert "must be an object" in error(archive("affectrt.json", "{}"))
+    assert "4 MiB" in error(archive("affectrt.json", " " * (4 << 20) + "{}"))
+    with pytest.raises(NotFoundError, match=r"has no affectrt\.json"):
+        read_manifest(tmp_path)
+
+
+# --- FORMAT.md ---------------------------------------------------------------------------------
+
+
+def test_the_example_layout_in_format_md(tmp_path: Path) -> None:
+    """The table's offsets are those of a file that is really written so."""
+    text = (ROOT / "FORMAT.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (.+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) > 10
+    sizes = {
+        "affectrt.json": 1000,
+        "config.json": 700,
+        "model.onnx": 90000,
+        "tokenizer.json": 470000,
+    }
+    made = [
+        model_files.Record(name.encode(), bytes(size), stored=size, size=size)
+        for name, size in sizes.items()
+    ]
+    image = model_files.pack(made)
+    expected: list[tuple[str, str]] = []
+    at = 0
+    for name, size in sizes.items():
+        name_bytes, extra_bytes = struct.unpack_from("<HH", image, at + 26)
+        assert name_bytes == len(name)
+        expected += [(str(at), "30"), (str(at + 30), str(name_bytes))]
+        expected += [(str(at + 30 + name_bytes), str(extra_bytes))]
+        at += 30 + name_bytes + extra_bytes
+        expected += [(str(at), str(size))]
+        at += size
+    for name in sizes:
+        expected += [(str(at), str(46 + len(name)))]
+        at += 46 + len(name)
+    expected += [(str(at), "22")]
+    assert at + 22 == len(image)
+    assert [(begin, size) for begin, size, _ in rows] == expected
+
+
+def test_the_example_manifest_in_format_md_is_valid() -> None:
+    text = (ROOT / "FORMAT.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        VALIDATOR.validate(json.loads(block))
