@@ -182,17 +182,26 @@ py::str id_to_token(const Tokenizer& tokenizer, py::ssize_t id) {
 }
 
 void bind_encoding(py::module_& m) {
-  py::class_<Encoding>(m, "Encoding", py::is_final())
-      .def_property_readonly("ids", [](const Encoding& e) { return array_of<int32_t>(e.ids); })
-      .def_property_readonly("type_ids",
-                             [](const Encoding& e) { return array_of<int32_t>(e.type_ids); })
+  py::class_<Encoding>(
+      m, "Encoding", py::is_final(),
+      "The tokens of one text or pair; arrays are copies. Unpacks into ids, offsets.")
+      .def_property_readonly(
+          "ids", [](const Encoding& e) { return array_of<int32_t>(e.ids); },
+          "Token ids, int32 [tokens].")
+      .def_property_readonly(
+          "type_ids", [](const Encoding& e) { return array_of<int32_t>(e.type_ids); },
+          "Type (segment) ids, int32 [tokens].")
       .def_property_readonly(
           "special_tokens_mask",
-          [](const Encoding& e) { return array_of<uint8_t>(e.special_tokens_mask); })
-      .def_property_readonly("sequence_ids",
-                             [](const Encoding& e) { return array_of<int32_t>(e.sequence_ids); })
-      .def_property_readonly("offsets", &offsets_of)
-      .def_property_readonly("overflowing", &overflowing_of)
+          [](const Encoding& e) { return array_of<uint8_t>(e.special_tokens_mask); },
+          "1 for tokens that the post-processor added, uint8 [tokens].")
+      .def_property_readonly(
+          "sequence_ids", [](const Encoding& e) { return array_of<int32_t>(e.sequence_ids); },
+          "0 for tokens of the text, 1 for those of the pair, -1 for special ones; int32 [tokens].")
+      .def_property_readonly("offsets", &offsets_of,
+                             "Code points [begin, end) of the text (or of the pair) that each "
+                             "token stands for, int32 [tokens, 2]; [0, 2] without offsets.")
+      .def_property_readonly("overflowing", &overflowing_of, "The windows that truncation cut off.")
       .def("__len__", [](const Encoding& e) { return e.ids.size(); })
       .def("__iter__",
            [](const Encoding& e) {

@@ -143,7 +143,12 @@ AddedTokens::AddedTokens(const std::optional<Component>& json, const TokenModel&
     }
     pieces.assign(token.content);
     if (normalizer != nullptr) normalizer->apply(&pieces, &scratch);
-    normalized.emplace_back(pieces.view(pieces.pieces[0]).text, id);
+    const std::string_view pattern = pieces.view(pieces.pieces[0]).text;
+    if (pattern.empty()) {
+      // HF tokenizers would find it between any two bytes, and fail within a character.
+      json->fail("the normaliser leaves nothing of the token \"" + token.content + "\"");
+    }
+    normalized.emplace_back(pattern, id);
   }
   verbatim_ = StringMatcher(verbatim);
   normalized_ = StringMatcher(normalized);

@@ -1,5 +1,6 @@
 """The compiled module. Private: only the rest of this package may use it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any, final
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 @final
 class Encoding:
+    """The tokens of one text or pair; arrays are copies. Unpacks into `ids, offsets`."""
+
     @property
     def ids(self) -> npt.NDArray[np.int32]: ...
     @property
@@ -27,9 +30,9 @@ class Encoding:
 @final
 class Tokenizer:
     @staticmethod
-    def from_json(json: bytes, origin: str) -> Tokenizer: ...
+    def from_json(json: str | bytes, origin: str) -> Tokenizer: ...
     @staticmethod
-    def from_bundle(path: str | bytes | PathLike[str]) -> Tokenizer: ...
+    def from_bundle(path: str | os.PathLike[str]) -> Tokenizer: ...
     def encode(
         self,
         text: str | bytes,
