@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import command
 import pytest
 import tiny_models
 
@@ -144,3 +145,10 @@ def tiny_bert_onnx(tiny_bert: Path, onnx_export: OnnxExport) -> Path:
 @pytest.fixture(scope="session")
 def tiny_roberta_onnx(tiny_roberta: Path, onnx_export: OnnxExport) -> Path:
     return onnx_export(tiny_roberta)
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> command.Run:
+    """Runs a command in this process: `(exit code, stdout, stderr)`."""
+    monkeypatch.setenv("COLUMNS", "100")
+    return command.runner(capfd)

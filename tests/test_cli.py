@@ -14,30 +14,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from command import assert_one_error, records
 
-from affectrt.cli import main
 from affectrt.cli.analyze import to_json
 from affectrt.results import HeadResult, Heads, Label, Result
 
 CORE_KEYS = ["text", "emotions", "decided", "unsure"]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs a command in this process: `(exit code, stdout, stderr)`."""
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        sys.stdout.flush()
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
 
 
 def shell(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -49,18 +31,6 @@ def shell(*arguments: object, stdin: bytes | None = None) -> subprocess.Complete
         check=False,
         env={**os.environ, "PYTHONUTF8": "1"},
     )
-
-
-def records(lines: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in lines.splitlines()]
-
-
-def assert_one_error(err: str, *parts: str) -> None:
-    """stderr is a single line that starts as promised and says all of `parts`."""
-    assert err.startswith("affectrt: error: "), err
-    assert err.count("\n") == 1, err
-    for part in parts:
-        assert part in err
 
 
 # ---------------------------------------------------------------------------------- analyze: texts
@@ -535,42 +505,3 @@ def test_the_embedded_model_on_the_demo(run: Any, default_model: Path, tmp_path:
     )
     assert code == 0
     assert {"disappointment", "sadness"} & set(records(out)[0]["decided"])
-
-
-# --------------------------------------------------------------------------------- export, verify
-
-
-def test_export_without_its_packages(
-    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
-    (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "x.affect").write_bytes(b"x")
-    for arguments in (
-        ["export", tmp_path / "checkpoint", "--out", tmp_path / "y.affect"],
-        ["verify", tmp_path / "x.affect", "--against", tmp_path / "checkpoint"],
-    ):
-        code, _, err = run(*arguments)
-        assert code == 1
-        assert_one_error(err, 'pip install "affectrt[export]"')
-
-
-def test_export_checks_its_paths_first(run: Any, tmp_path: Path) -> None:
-    checkpoint, file = tmp_path / "checkpoint", tmp_path / "x.affect"
-    checkpoint.mkdir()
-    file.write_bytes(b"x")
-    missing = tmp_path / "missing"
-    cases: list[tuple[list[object], str]] = [
-        (["export", missing, "--out", tmp_path / "y.affect"], "no checkpoint"),
-        (["export", file, "--out", tmp_path / "y.affect"], "give the checkpoint's directory"),
-        (["export", checkpoint, "--out", file], "exists; replace it with --overwrite"),
-        (["export", checkpoint, "--out", checkpoint], "is a directory; give a file"),
-        (["export", checkpoint, "--out", missing / "y.affect"], "there is no directory"),
-        (["export", checkpoint, "--out", "y", "--data", missing], "no data file"),
-        (["verify", missing, "--against", checkpoint], "no model file"),
-        (["verify", file, "--against", missing], "no checkpoint"),
-    ]
-    for arguments, message in cases:
-        code, _, err = run(*arguments)
-        assert code == 1
-        assert_one_error(err, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from .common import EXIT_OK
 from .exporting import existing, export_module
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = existing(args.model, "model file")
+    model = existing(args.model, "model file", folder=Path(args.model).is_dir())
     checkpoint = existing(args.against, "checkpoint", folder=True)
     data = existing(args.data, "data file") if args.data else None
     report = export_module().verify(model, checkpoint, data=data)
