@@ -1,0 +1,297 @@
+"""Checkpoints of every family that export takes: random, or fine-tuned in seconds on a toy task."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+FAMILIES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "xlm-roberta",
+    "deberta",
+    "deberta-v2",
+    "deberta-v3",
+)
+LABELS = ("joy", "anger", "fear", "calm")
+MAX_TOKENS = 64
+
+# What the toy task is about: every word of a list speaks for its label.
+CUES = {
+    "joy": ("happy", "glad", "wonderful", "delighted"),
+    "anger": ("furious", "angry", "outrageous", "livid"),
+    "fear": ("scared", "afraid", "terrified", "trembling"),
+    "calm": ("quiet", "peaceful", "gentle", "resting"),
+}
+_FILLER_TEXT = (
+    "today the train and I she was very much a little because of that long story about my house "
+    "we they you it in on at with without before after never always"
+)
+_FILLERS = _FILLER_TEXT.split()
+CORPUS = [
+    *(" ".join(words) for words in CUES.values()),
+    " ".join(_FILLERS),
+    "I can't believe they cancelled it, I was so looking forward to tonight.",
+    "naïve café, straße, Ünïcödé and 東京 — with emoji 😀 as well; it costs 3.50!",
+    "Я так боялась, что ты не придёшь. 今日は本当に楽しかった、ありがとう!",
+]
+
+_BERT = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask": "[MASK]"}
+_ROBERTA = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+
+
+def make_tokenizer(family: str) -> Any:
+    """A `tokenizers.Tokenizer` of the kind that the family's checkpoints come with."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    names = _ROBERTA if family in ("roberta", "xlm-roberta", "mpnet") else _BERT
+    order = ("cls", "pad", "sep", "unk", "mask")
+    if names is _BERT:
+        order = ("pad", "unk", "cls", "sep", "mask")
+    special = [names[n] for n in order]
+    trainer: Any
+    if family in ("bert", "distilbert", "electra", "mpnet"):
+        tokenizer = Tokenizer(models.WordPiece(unk_token=names["unk"]))
+        tokenizer.normalizer = normalizers.BertNormalizer()
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=400, special_tokens=special, show_progress=False
+        )
+    elif family in ("roberta", "deberta"):
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+    else:
+        tokenizer = Tokenizer(models.Unigram())
+        tokenizer.normalizer = normalizers.NFKC()
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=300, special_tokens=special, unk_token=names["unk"], show_progress=False
+        )
+    tokenizer.train_from_iterator(CORPUS * 3, trainer)
+    ids = [(names[n], tokenizer.token_to_id(names[n])) for n in ("cls", "sep")]
+    if names is _ROBERTA:
+        pair = "<s> $A </s> </s> $B </s>"
+        single = "<s> $A </s>"
+    else:
+        second = "" if family in ("deberta", "deberta-v2", "deberta-v3") else ":1"
+        pair = f"[CLS] $A [SEP] $B{second} [SEP]{second}"
+        single = "[CLS] $A [SEP]"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, pair=pair, special_tokens=ids
+    )
+    return tokenizer
+
+
+def make_config(
+    family: str, tokenizer: Any, labels: Sequence[str], problem_type: str | None, width: int = 32
+) -> Any:
+    """A small configuration with everything that makes the family what it is."""
+    import transformers as t
+
+    names = _ROBERTA if family in ("roberta", "xlm-roberta", "mpnet") else _BERT
+    pad = tokenizer.token_to_id(names["pad"])
+    rest: dict[str, Any] = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "pad_token_id": pad,
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": problem_type,
+    }
+    shape = {
+        "hidden_size": width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 2 * width,
+    }
+    positions = {"max_position_embeddings": MAX_TOKENS}
+    shifted = {"max_position_embeddings": MAX_TOKENS + pad + 1}
+    relative = {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "max_relative_positions": -1,
+        "type_vocab_size": 0,
+    }
+    if family == "bert":
+        return t.BertConfig(**rest, **shape, **positions)
+    if family == "electra":
+        return t.ElectraConfig(**rest, **shape, **positions, embedding_size=width // 2)
+    if family == "distilbert":
+        return t.DistilBertConfig(
+            **rest, **positions, dim=width, n_layers=2, n_heads=4, hidden_dim=2 * width
+        )
+    if family == "roberta":
+        return t.RobertaConfig(**rest, **shape, **shifted, type_vocab_size=1)
+    if family == "xlm-roberta":
+        return t.XLMRobertaConfig(**rest, **shape, **shifted, type_vocab_size=1)
+    if family == "mpnet":
+        return t.MPNetConfig(**rest, **shape, **shifted)
+    if family == "deberta":
+        return t.DebertaConfig(
+            **rest, **shape, **positions, **relative, pos_att_type=["c2p", "p2c"]
+        )
+    extra: dict[str, Any] = {"position_buckets": 16, "norm_rel_ebd": "layer_norm"}
+    if family == "deberta-v3":  # the same model_type; its attention shares the projections
+        extra |= {"share_att_key": True}
+    else:
+        extra |= {"conv_kernel_size": 3, "conv_act": "gelu"}
+    return t.DebertaV2Config(
+        **rest, **shape, **positions, **relative, **extra, pos_att_type=["p2c", "c2p"]
+    )
+
+
+def write_random_checkpoint(
+    folder: Path, family: str, labels: Sequence[str] = LABELS, problem_type: str | None = None
+) -> Path:
+    """A randomly initialised classifier, with weights wide enough for answers that differ."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(7)
+    tokenizer = make_tokenizer(family)
+    config = make_config(family, tokenizer, labels, problem_type)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.2)
+            elif name.endswith("bias"):
+                parameter.normal_(0.0, 0.1)
+    return save(folder, model, tokenizer)
+
+
+def save(folder: Path, model: Any, tokenizer: Any) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def toy_rows(count: int, seed: int, task: str) -> list[dict[str, Any]]:
+    """Rows of the toy task: which labels' cue words are in the text (in either part of a pair)."""
+    chosen = random.Random(seed)
+    rows = []
+    for i in range(count):
+        present = chosen.sample(LABELS, 1 if task == "single_label" else chosen.randint(0, 2))
+        words = chosen.choices(_FILLERS, k=chosen.randint(2, 14))
+        for label in present:
+            words.insert(chosen.randint(0, len(words)), chosen.choice(CUES[label]))
+        cut = chosen.randint(1, len(words) - 1) if i % 4 == 0 else len(words)
+        row: dict[str, Any] = {"text": " ".join(words[:cut])}
+        if cut < len(words):
+            row["pair"] = " ".join(words[cut:])
+        if task == "single_label":
+            row["label"] = present[0]
+        elif task == "multi_label":
+            row["labels"] = sorted(present)
+        else:
+            row["value"] = [float(len(present)), float("joy" in present) - float("fear" in present)]
+        rows.append(row)
+    return rows
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    return path
+
+
+def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 250) -> Path:
+    """A classifier fine-tuned on the toy task until it is nearly always right."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(11)
+    problem = {
+        "single_label": "single_label_classification",
+        "multi_label": "multi_label_classification",
+        "regression": "regression",
+    }[task]
+    labels = LABELS if task != "regression" else ("count", "valence")
+    tokenizer = make_tokenizer(family)
+    config = make_config(family, tokenizer, labels, problem, width=48)
+    model = AutoModelForSequenceClassification.from_config(config).train()
+    rows = toy_rows(2048, 1, task)
+    targets = torch.zeros(len(rows), len(labels))
+    for i, row in enumerate(rows):
+        if task == "regression":
+            targets[i] = torch.tensor(row["value"])
+        else:
+            for label in row.get("labels", [row.get("label")]):
+                targets[i, LABELS.index(label)] = 1.0
+    encoded = [tokenizer.encode(r["text"], r.get("pair")) for r in rows]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, steps)
+    order = torch.Generator().manual_seed(3)
+    for _ in range(steps):
+        picked = torch.randint(len(rows), (32,), generator=order).tolist()
+        width = max(len(encoded[i].ids) for i in picked)
+        ids = torch.full((32, width), config.pad_token_id)
+        mask = torch.zeros_like(ids)
+        types = torch.zeros_like(ids)
+        for row, i in enumerate(picked):
+            n = len(encoded[i].ids)
+            ids[row, :n] = torch.tensor(encoded[i].ids)
+            types[row, :n] = torch.tensor(encoded[i].type_ids)
+            mask[row, :n] = 1
+        extra = {"token_type_ids": types} if family in ("bert", "electra") else {}
+        truth = targets[picked]
+        if task == "single_label":
+            truth = truth.argmax(dim=1)
+        loss = model(ids, attention_mask=mask, labels=truth, **extra).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return save(folder, model.eval(), tokenizer)
+
+
+def write_pooled_checkpoint(folder: Path, pooling: str = "mean") -> Path:
+    """One of our own: an encoder, pooling, a multi-label and a regression head, with a card."""
+    import torch
+    from transformers import AutoModel
+
+    from affectrt.export import HeadSpec, PooledEncoder, save_pooled_checkpoint
+
+    torch.manual_seed(13)
+    tokenizer = make_tokenizer("bert")
+    config = make_config("bert", tokenizer, LABELS, None)
+    encoder = AutoModel.from_config(config, add_pooling_layer=False)
+    heads = (
+        HeadSpec(
+            "emotion",
+            "multi_label",
+            LABELS,
+            "emotion",
+            (0.4, 0.5, 0.6, 0.5),
+            1.25,
+            unsure_below=0.3,
+        ),
+        HeadSpec("vad", "regression", ("valence", "arousal"), "vad"),
+    )
+    model = PooledEncoder(encoder, heads, pooling).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.2)
+    source = folder.parent / f"{folder.name}.tokenizer.json"
+    tokenizer.save(str(source))
+    card = {
+        "description": "Made for tests.",
+        "version": "0.0.1",
+        "metrics": {"macro_f1": 0.5, "data": "toy", "split": "test"},
+        "data": {"train": "0" * 64},
+        "recipe": "python -m tests.export_models",
+        "licence": {"weights": "CC0-1.0", "non_commercial": False},
+    }
+    save_pooled_checkpoint(model, folder, source, card)
+    return folder
