@@ -1,6 +1,7 @@
 #include "text/added_tokens.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "text/split.h"
 #include "text/unicode.h"
@@ -58,7 +59,10 @@ StringMatcher::StringMatcher(const std::vector<std::pair<std::string, uint32_t>>
   for (const auto& [key, node] : children_) {
     edges[key >> 8].emplace_back(static_cast<uint8_t>(key & 0xFF), node);
   }
-  for (const auto& [byte, node] : edges[0]) root_[byte] = node;
+  for (const auto& [byte, node] : edges[0]) {
+    root_[byte] = node;
+    last_bytes_.push_back(static_cast<char>(byte));
+  }
   std::vector<uint32_t> queue = {0};
   for (size_t head = 0; head < queue.size(); ++head) {
     const uint32_t parent = queue[head];
@@ -77,6 +81,18 @@ StringMatcher::StringMatcher(const std::vector<std::pair<std::string, uint32_t>>
       queue.push_back(node);
     }
   }
+}
+
+bool StringMatcher::cannot_match(std::string_view text) const {
+  if (empty() || text.empty()) return true;
+  if (last_bytes_.size() <= kFewBytes) {
+    return std::none_of(last_bytes_.begin(), last_bytes_.end(), [&](char byte) {
+      return std::memchr(text.data(), byte, text.size()) != nullptr;
+    });
+  }
+  std::vector<Match> matches;
+  find(text, &matches);
+  return matches.empty();
 }
 
 uint32_t StringMatcher::child(uint32_t node, uint8_t byte) const {
@@ -166,10 +182,7 @@ const std::string* AddedTokens::id_to_token(uint32_t id) const {
 }
 
 bool AddedTokens::absent_before_normalization(std::string_view text) const {
-  if (verbatim_.empty()) return true;
-  std::vector<StringMatcher::Match> matches;
-  verbatim_.find(text, &matches);
-  return matches.empty();
+  return verbatim_.cannot_match(text);
 }
 
 void AddedTokens::cut(const StringMatcher& matcher, Pieces* pieces) const {

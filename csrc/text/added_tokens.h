@@ -30,6 +30,8 @@ class StringMatcher {
   // Empty strings never match; of equal ones the smallest value counts.
   explicit StringMatcher(const std::vector<std::pair<std::string, uint32_t>>& strings);
   bool empty() const { return nodes_.size() == 1; }
+  // True only where find() would find nothing; cheap.
+  bool cannot_match(std::string_view text) const;
   // Replaces `*matches`, which come out ascending and disjoint.
   void find(std::string_view text, std::vector<Match>* matches) const;
 
@@ -43,6 +45,9 @@ class StringMatcher {
   };
   uint32_t child(uint32_t node, uint8_t byte) const;
 
+  static constexpr size_t kFewBytes = 3;
+
+  std::string last_bytes_;  // that any string ends with
   std::vector<Node> nodes_;
   std::array<uint32_t, 256> root_{};
   std::unordered_map<uint64_t, uint32_t> children_;  // node * 256 + byte
@@ -60,7 +65,7 @@ class AddedTokens {
   // normalises the rest, and cuts that at the tokens matched after it.
   void extract(Pieces* pieces, AlignedText* scratch, const Normalizer* normalizer) const;
 
-  // Whether `text` has no token that is matched before normalisation.
+  // True only where `text` has no token that is matched before normalisation; cheap.
   bool absent_before_normalization(std::string_view text) const;
   bool any_normalized() const { return !normalized_.empty(); }
 

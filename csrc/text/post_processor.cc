@@ -221,13 +221,34 @@ std::unique_ptr<const PostProcessor> make_post_processor(const Component& json) 
   json.fail("the post-processor \"" + type + "\" is not one that affectrt knows");
 }
 
-std::optional<std::vector<TemplatePart>> simple_template(const Component& json) {
-  const std::string type = json.type();
-  if (type == "TemplateProcessing") return read_template(json, "single");
-  if (type != "BertProcessing") return std::nullopt;
-  return std::vector<TemplatePart>{{false, 0, {marker_id(json, "cls")}, 0},
-                                   {true, 0, {}, 0},
-                                   {false, 0, {marker_id(json, "sep")}, 0}};
+std::optional<std::vector<TemplatePart>> simple_template(const std::optional<Component>& json,
+                                                         bool is_pair) {
+  const TemplatePart text = {true, 0, {}, 0};
+  const TemplatePart second = {true, 1, {}, 1};
+  if (!json) {
+    return is_pair ? std::vector<TemplatePart>{text, second} : std::vector<TemplatePart>{text};
+  }
+  const std::string type = json->type();
+  if (type == "BertProcessing" || type == "RobertaProcessing") {
+    const TemplatePart cls = {false, 0, {marker_id(*json, "cls")}, 0};
+    const TemplatePart sep = {false, 0, {marker_id(*json, "sep")}, 0};
+    std::vector<TemplatePart> parts = {cls, text, sep};
+    if (!is_pair) return parts;
+    const bool roberta = type == "RobertaProcessing";
+    if (roberta) parts.push_back(sep);
+    parts.insert(parts.end(), {second, sep});
+    for (size_t i = 3; i < parts.size(); ++i) parts[i].type_id = roberta ? 0 : 1;
+    return parts;
+  }
+  if (type != "TemplateProcessing") return std::nullopt;
+  std::vector<TemplatePart> parts = read_template(*json, is_pair ? "pair" : "single");
+  for (uint32_t sequence = 0; sequence < (is_pair ? 2u : 1u); ++sequence) {
+    const auto is_it = [&](const TemplatePart& p) {
+      return p.is_sequence && p.sequence == sequence;
+    };
+    if (std::count_if(parts.begin(), parts.end(), is_it) != 1) return std::nullopt;
+  }
+  return parts;
 }
 
 }  // namespace affectrt

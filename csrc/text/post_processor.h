@@ -31,7 +31,9 @@ struct TemplatePart {
   std::vector<uint32_t> ids;
   uint32_t type_id;
 };
-// What `json` makes of a single text, when it does nothing but put special tokens around it.
-std::optional<std::vector<TemplatePart>> simple_template(const Component& json);
+// What `json` makes of one text or a pair, when it does nothing but put special tokens around them
+// and trim white space; null for no post-processor.
+std::optional<std::vector<TemplatePart>> simple_template(const std::optional<Component>& json,
+                                                         bool is_pair);
 
 }  // namespace affectrt

@@ -14,6 +14,8 @@
 #include "text/added_tokens.h"
 #include "text/component.h"
 #include "text/draft.h"
+#include "text/fast_bert.h"
+#include "text/model_wordpiece.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
@@ -121,6 +123,7 @@ struct Tokenizer::Impl {
   // A Unigram's unknown token stands for what it covers, and not for its own spelling.
   std::optional<uint32_t> verbatim_unknown;
   bool needs_spaces = false;
+  std::unique_ptr<const FastBert> fast;  // null where the general path must do
 
   TokenSpace space_of(const ModelToken& token, std::string_view piece) const {
     if (token.id == verbatim_unknown) {
@@ -204,6 +207,36 @@ struct Tokenizer::Impl {
   }
 };
 
+namespace {
+
+// Whether trimming offsets changes nothing: no token begins or ends with white space.
+bool tokens_without_space(const Component& model) {
+  for (const auto& [token, id] : model.at("vocab").value().items()) {
+    const TokenSpace space = space_around(token);
+    if (space.leading > 0 || space.trailing > 0) return false;
+  }
+  return true;
+}
+
+std::unique_ptr<const FastBert> make_fast_bert(const Component& root, const TokenModel& model,
+                                               bool trims_offsets) {
+  const auto* word_piece = dynamic_cast<const WordPiece*>(&model);
+  if (word_piece == nullptr || !root.has("normalizer") || !root.has("pre_tokenizer") ||
+      root.at("pre_tokenizer").type() != "BertPreTokenizer" ||
+      (trims_offsets && !tokens_without_space(root.at("model")))) {
+    return nullptr;
+  }
+  const auto options = bert_normalizer_options(root.at("normalizer"));
+  std::optional<Component> post_processor;
+  if (root.has("post_processor")) post_processor = root.at("post_processor");
+  auto single = simple_template(post_processor, false);
+  auto pair = simple_template(post_processor, true);
+  if (!options || !single || !pair) return nullptr;
+  return std::make_unique<FastBert>(*word_piece, *options, std::move(*single), std::move(*pair));
+}
+
+}  // namespace
+
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
@@ -235,11 +268,21 @@ std::unique_ptr<const Tokenizer> Tokenizer::from_json(std::string_view json,
   impl->added = std::make_unique<AddedTokens>(
       root.has("added_tokens") ? std::optional<Component>(root.at("added_tokens")) : std::nullopt,
       *impl->model, impl->normalizer.get());
+  if (!impl->added->any_normalized()) {
+    impl->fast = make_fast_bert(root, *impl->model, impl->needs_spaces);
+  }
   return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
 Encoding Tokenizer::encode(std::string_view text, std::optional<std::string_view> pair,
                            const EncodeOptions& options) const {
+  if (impl_->fast && text.size() < UINT32_MAX && pair.value_or("").size() < UINT32_MAX &&
+      impl_->added->absent_before_normalization(text) &&
+      (!pair || impl_->added->absent_before_normalization(*pair))) {
+    check_utf8(text);
+    if (pair) check_utf8(*pair);
+    if (auto encoding = impl_->fast->encode(text, pair, options)) return std::move(*encoding);
+  }
   return encode_general(text, pair, options);
 }
 
