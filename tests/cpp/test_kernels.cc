@@ -28,7 +28,7 @@ struct Tolerance {
   float relative;
 };
 constexpr Tolerance kGemmInt = {2e-6F, 1e-6F};
-constexpr Tolerance kGemmGelu = {2e-6F, 1e-6F};
+constexpr Tolerance kGemmGelu = {4e-6F, 1e-6F};
 constexpr Tolerance kGemmF32 = {3e-5F, 2e-6F};  // sums of up to 384 products of unit normals
 constexpr Tolerance kLayerNorm = {3e-6F, 1e-6F};
 constexpr Tolerance kSoftmax = {3e-7F, 2e-6F};

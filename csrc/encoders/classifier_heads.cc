@@ -1,0 +1,100 @@
+#include "encoders/classifier_heads.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "encoders/tensor_names.h"
+#include "kernels/pack.h"
+
+namespace affectrt {
+namespace {
+
+// dense -> activation -> out, on the first token.
+struct FamilyHead {
+  std::string dense;
+  Activation activation;
+  std::string out;
+};
+
+FamilyHead family_head(EncoderFamily family, const std::string& prefix) {
+  switch (family) {
+    case EncoderFamily::kBert:
+      return {prefix + "pooler.dense", Activation::kTanh, "classifier"};
+    case EncoderFamily::kElectra:
+      return {"classifier.dense", Activation::kGelu, "classifier.out_proj"};
+    case EncoderFamily::kDistilbert:
+      return {"pre_classifier", Activation::kRelu, "classifier"};
+    case EncoderFamily::kRoberta:
+    case EncoderFamily::kMpnet:
+      break;
+  }
+  return {"classifier.dense", Activation::kTanh, "classifier.out_proj"};
+}
+
+template <class T>
+T* grow(AlignedBuffer<T>* buffer, size_t count) {
+  if (buffer->size() < count) *buffer = AlignedBuffer<T>(count);
+  return buffer->data();
+}
+
+}  // namespace
+
+ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors& weights,
+                                 const std::vector<Head>& heads)
+    : pooling_(config.pooling.value_or(Pooling::kFirstToken)) {
+  const Arithmetic integers = integer_arithmetic(weights);
+  std::vector<std::string> names;
+  for (const Head& head : heads) {
+    const bool known = std::any_of(outputs_.begin(), outputs_.end(),
+                                   [&](const Output& one) { return one.name == head.output; });
+    if (known) continue;
+    outputs_.push_back({head.output, head.labels.size()});
+    names.push_back("heads." + head.name);
+  }
+  if (!config.pooling) {
+    if (outputs_.size() != 1) {
+      throw Error(ErrorKind::kModelFile,
+                  weights.origin() + ": the heads read " + std::to_string(outputs_.size()) +
+                      " outputs, but a classification checkpoint of this family has one");
+    }
+    const FamilyHead head = family_head(config.family, encoder_prefix(weights));
+    dense_ =
+        Linear(read_matrix(weights, head.dense, config.hidden, config.hidden), integers, weights);
+    activation_ = head.activation;
+    names = {head.out};
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    heads_.emplace_back(read_matrix(weights, names[i], outputs_[i].width, config.hidden), integers,
+                        weights);
+  }
+}
+
+void ClassifierHeads::run(const Kernels& kernels, const float* pooled, size_t stride, size_t rows,
+                          Scratch* scratch, float* const* logits) const {
+  size_t code_bytes = dense_.panels() > 0 ? dense_.code_bytes() : 0;
+  for (const Linear& head : heads_) code_bytes = std::max(code_bytes, head.code_bytes());
+  LayerInput input = {pooled, stride, grow(&scratch->codes, rows * code_bytes),
+                      grow(&scratch->quant, rows)};
+  if (dense_.panels() > 0) {
+    const size_t width = dense_.panels() * kPanelColumns;
+    float* dense = grow(&scratch->dense, rows * width);
+    dense_.quantize(kernels, input, 0, rows);
+    dense_.multiply(kernels, input, rows, 0, dense_.panels(), dense, width, nullptr,
+                    Epilogue::kBias);
+    kernels.activate(activation_, dense, rows * width);
+    input.x = dense;
+    input.stride = width;
+  }
+  for (size_t i = 0; i < heads_.size(); ++i) {
+    const size_t width = heads_[i].panels() * kPanelColumns;
+    float* padded = grow(&scratch->logits, rows * width);
+    heads_[i].quantize(kernels, input, 0, rows);
+    heads_[i].multiply(kernels, input, rows, 0, heads_[i].panels(), padded, width, nullptr,
+                       Epilogue::kBias);
+    for (size_t row = 0; row < rows; ++row) {
+      std::copy_n(padded + row * width, outputs_[i].width, logits[i] + row * outputs_[i].width);
+    }
+  }
+}
+
+}  // namespace affectrt

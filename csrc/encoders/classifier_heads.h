@@ -1,0 +1,53 @@
+// What turns pooled rows into logits: the classification head of each family, or the linear heads
+// of our own checkpoints.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "bundle/manifest.h"
+#include "bundle/safetensors.h"
+#include "encoders/encoder_config.h"
+#include "encoders/linear.h"
+#include "kernels/kernels.h"
+
+namespace affectrt {
+
+// Immutable: concurrent calls are safe, each with a scratch of its own.
+class ClassifierHeads {
+ public:
+  struct Scratch {
+    AlignedBuffer<float> dense;
+    AlignedBuffer<float> logits;
+    AlignedBuffer<uint8_t> codes;
+    AlignedBuffer<RowQuant> quant;
+  };
+
+  // One output for each distinct one that the manifest's heads name, in their order. Throws
+  // Error(kModelFile) where tensors are missing or have other shapes than config and labels ask
+  // for.
+  ClassifierHeads(const EncoderConfig& config, const SafeTensors& weights,
+                  const std::vector<Head>& heads);
+
+  struct Output {
+    std::string name;
+    size_t width;
+  };
+  const std::vector<Output>& outputs() const { return outputs_; }
+  // The rows that the heads read.
+  Pooling pooling() const { return pooling_; }
+
+  // logits[i] [rows, outputs()[i].width] from pooled [rows, stride].
+  void run(const Kernels& kernels, const float* pooled, size_t stride, size_t rows,
+           Scratch* scratch, float* const* logits) const;
+
+ private:
+  Pooling pooling_;
+  Linear dense_;  // panels() == 0: the heads read the pooled rows themselves
+  Activation activation_ = Activation::kNone;
+  std::vector<Linear> heads_;
+  std::vector<Output> outputs_;
+};
+
+}  // namespace affectrt

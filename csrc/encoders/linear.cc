@@ -1,0 +1,235 @@
+#include "encoders/linear.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/pack.h"
+
+namespace affectrt {
+namespace {
+
+[[noreturn]] void fail(const SafeTensors& weights, const std::string& what) {
+  throw Error(ErrorKind::kModelFile, weights.origin() + ": " + what);
+}
+
+void check_finite(const SafeTensors& weights, const std::string& name, const float* values,
+                  size_t count) {
+  constexpr uint32_t kExponent = 0x7F800000U;  // all ones: NaN or infinite
+  uint32_t most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    most = std::max(most, bits & kExponent);
+  }
+  if (most == kExponent) {
+    fail(weights, "tensor '" + name + "' has NaN or infinite values; finite ones are needed");
+  }
+}
+
+const float* read_scales(const SafeTensors& weights, const std::string& name, size_t count) {
+  const float* scales = weights.f32(name, {count});
+  for (size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(scales[i]) || !(scales[i] > 0.0F)) {
+      fail(weights, "tensor '" + name + "' has " + std::to_string(scales[i]) + " at index " +
+                        std::to_string(i) + "; a scale must be finite and above 0");
+    }
+  }
+  return scales;
+}
+
+bool holds_codes(const SafeTensors& weights, const std::string& name) {
+  const Tensor* tensor = weights.find(name);
+  return tensor != nullptr && tensor->dtype == "I8";
+}
+
+}  // namespace
+
+Arithmetic integer_arithmetic(const SafeTensors& weights) {
+  const std::string bits = weights.metadata("affectrt.activation_bits").value_or("8");
+  if (bits == "8") return Arithmetic::kW7A8;
+  if (bits == "16") return Arithmetic::kW8A16;
+  fail(weights,
+       "__metadata__ has affectrt.activation_bits '" + bits + "'; '8' or '16' is possible");
+}
+
+MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
+                       size_t inputs) {
+  MatrixView matrix;
+  matrix.name = name + ".weight";
+  matrix.outputs = outputs;
+  matrix.inputs = inputs;
+  if (holds_codes(weights, matrix.name)) {
+    matrix.codes = weights.i8(matrix.name, {outputs, inputs});
+    matrix.scales = read_scales(weights, matrix.name + ".scale", outputs);
+  } else {
+    matrix.values = weights.f32(matrix.name, {outputs, inputs});
+  }
+  matrix.bias = weights.f32(name + ".bias", {outputs});
+  check_finite(weights, name + ".bias", matrix.bias, outputs);
+  return matrix;
+}
+
+std::vector<float> read_vector(const SafeTensors& weights, const std::string& name, size_t size) {
+  const float* values = weights.f32(name, {size});
+  check_finite(weights, name, values, size);
+  std::vector<float> padded(round_up(size, kPanelColumns), 0.0F);
+  std::copy_n(values, size, padded.begin());
+  return padded;
+}
+
+Linear::Linear(const MatrixView& matrix, Arithmetic integers, const SafeTensors& weights) {
+  std::vector<Output> outputs;
+  for (size_t row = 0; row < matrix.outputs; ++row) outputs.push_back({&matrix, row});
+  *this = Linear(outputs, integers, weights);
+}
+
+Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const SafeTensors& weights,
+               const std::vector<size_t>* columns) {
+  const auto first = std::find_if(outputs.begin(), outputs.end(),
+                                  [](const Output& output) { return output.matrix != nullptr; });
+  const MatrixView& model = *first->matrix;
+  for (const Output& output : outputs) {
+    if (output.matrix != nullptr && (output.matrix->codes == nullptr) != (model.codes == nullptr)) {
+      throw Error(ErrorKind::kUnsupported,
+                  weights.origin() + ": '" + output.matrix->name + "' and '" + model.name +
+                      "' are multiplied as one matrix; both must be F32 or both I8");
+    }
+  }
+  arithmetic_ = model.codes == nullptr ? Arithmetic::kF32 : integers;
+  inputs_ = columns == nullptr ? model.inputs : columns->size();
+  panels_ = panel_count(outputs.size());
+  const size_t padded = panels_ * kPanelColumns;
+  const size_t per_step = arithmetic_ == Arithmetic::kW8A16 ? 2 : 4;
+  steps_ = (inputs_ + per_step - 1) / per_step;
+  max_activation_code_ = max_activation_code_s16(inputs_);
+  bias_.assign(padded, 0.0F);
+  scales_.assign(padded, 0.0F);
+  sums_.assign(padded, 0.0F);
+  if (arithmetic_ == Arithmetic::kF32) {
+    values_ = AlignedBuffer<float>(panels_ * inputs_ * kPanelColumns);
+  } else {
+    codes_ = AlignedBuffer<int8_t>(panels_ * steps_ * kPanelColumns * 4);
+  }
+
+  // Rows with the columns in another order, sixteen at a time.
+  std::vector<float> value_rows(columns == nullptr ? 0 : inputs_ * kPanelColumns, 0.0F);
+  std::vector<int8_t> code_rows(columns == nullptr ? 0 : inputs_ * kPanelColumns, 0);
+  for (size_t panel = 0; panel < panels_; ++panel) {
+    const float* values[kPanelColumns] = {};
+    const int8_t* codes[kPanelColumns] = {};
+    std::string name;
+    for (size_t c = 0; c < kPanelColumns; ++c) {
+      const size_t index = panel * kPanelColumns + c;
+      if (index >= outputs.size() || outputs[index].matrix == nullptr) continue;
+      const MatrixView& matrix = *outputs[index].matrix;
+      const size_t row = outputs[index].row;
+      bias_[index] = matrix.bias[row];
+      name = matrix.name;
+      if (matrix.codes != nullptr) {
+        scales_[index] = matrix.scales[row];
+        codes[c] = matrix.codes + row * matrix.inputs;
+      } else {
+        values[c] = matrix.values + row * matrix.inputs;
+      }
+      if (columns == nullptr) continue;
+      for (size_t i = 0; i < inputs_; ++i) {
+        const size_t column = (*columns)[i];
+        if (column == kNoColumn) continue;
+        if (matrix.codes != nullptr) code_rows[c * inputs_ + i] = codes[c][column];
+        if (matrix.values != nullptr) value_rows[c * inputs_ + i] = values[c][column];
+      }
+      if (matrix.codes != nullptr) codes[c] = code_rows.data() + c * inputs_;
+      if (matrix.values != nullptr) values[c] = value_rows.data() + c * inputs_;
+    }
+    if (arithmetic_ == Arithmetic::kF32) {
+      if (!pack_panel_f32(values, inputs_, values_.data() + panel * inputs_ * kPanelColumns)) {
+        fail(weights, "tensor '" + name + "' has NaN or infinite values; finite ones are needed");
+      }
+      continue;
+    }
+    const bool wide = arithmetic_ == Arithmetic::kW8A16;
+    const int32_t max_code = wide ? kMaxCode8 : kMaxCode7;
+    const auto pack = wide ? pack_panel_s16 : pack_panel_u8s8;
+    if (!pack(codes, inputs_, max_code, codes_.data() + panel * steps_ * kPanelColumns * 4,
+              sums_.data() + panel * kPanelColumns)) {
+      fail(weights, "tensor '" + name + "' has codes beyond +-" + std::to_string(max_code) +
+                        ", which the sums of " + (wide ? "16" : "8") +
+                        "-bit activations cannot hold");
+    }
+  }
+}
+
+size_t Linear::code_bytes() const {
+  return round_up(inputs_, kPanelColumns) * (arithmetic_ == Arithmetic::kW8A16 ? 2 : 1);
+}
+
+void Linear::quantize(const Kernels& kernels, const LayerInput& input, size_t begin,
+                      size_t end) const {
+  if (begin >= end || arithmetic_ == Arithmetic::kF32) return;
+  const float* x = input.x + begin * input.stride;
+  uint8_t* codes = input.codes + begin * code_bytes();
+  if (arithmetic_ == Arithmetic::kW7A8) {
+    kernels.quantize_u8(x, input.stride, end - begin, inputs_, codes, code_bytes(),
+                        input.quant + begin);
+  } else {
+    kernels.quantize_s16(x, input.stride, end - begin, inputs_, max_activation_code_, codes,
+                         code_bytes(), input.quant + begin);
+  }
+}
+
+void Linear::multiply(const Kernels& kernels, const LayerInput& input, size_t rows,
+                      size_t panel_begin, size_t panel_end, float* c, size_t c_stride,
+                      const float* residual, Epilogue epilogue) const {
+  if (panel_begin >= panel_end || rows == 0) return;
+  const size_t column = panel_begin * kPanelColumns;
+  const size_t panels = panel_end - panel_begin;
+  if (arithmetic_ == Arithmetic::kF32) {
+    const size_t panel_stride = inputs_ * kPanelColumns;
+    kernels.gemm_f32({input.x, input.stride, values_.data() + panel_begin * panel_stride,
+                      kPanelColumns, panel_stride, bias_.data() + column, rows, panels, inputs_, c,
+                      c_stride, residual, epilogue});
+    return;
+  }
+  const GemmInt gemm = {input.codes,
+                        code_bytes(),
+                        input.quant,
+                        codes_.data() + panel_begin * steps_ * kPanelColumns * 4,
+                        scales_.data() + column,
+                        sums_.data() + column,
+                        bias_.data() + column,
+                        rows,
+                        panels,
+                        steps_,
+                        c,
+                        c_stride,
+                        residual,
+                        epilogue};
+  if (arithmetic_ == Arithmetic::kW7A8) {
+    kernels.gemm_u8s8(gemm);
+  } else {
+    kernels.gemm_s16s16(gemm);
+  }
+}
+
+Table::Table(const SafeTensors& weights, const std::string& name, size_t rows, size_t width)
+    : rows_(rows), width_(width) {
+  if (holds_codes(weights, name)) {
+    codes_ = weights.i8(name, {rows, width});
+    scales_ = read_scales(weights, name + ".scale", rows);
+  } else {
+    values_ = weights.f32(name, {rows, width});
+    check_finite(weights, name, values_, rows * width);
+  }
+}
+
+void Table::add_row(const Kernels& kernels, size_t row, float* x) const {
+  if (codes_ != nullptr) {
+    kernels.add_scaled_s8(codes_ + row * width_, scales_[row], x, width_);
+  } else {
+    kernels.add(values_ + row * width_, x, width_);
+  }
+}
+
+}  // namespace affectrt

@@ -1,0 +1,114 @@
+// Weight matrices and tables of a model file, checked and brought into the layout of the kernels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "bundle/safetensors.h"
+#include "kernels/kernels.h"
+
+namespace affectrt {
+
+// How a layer multiplies.
+enum class Arithmetic {
+  kF32,
+  kW7A8,   // 7-bit weight codes x 8-bit activations
+  kW8A16,  // 8-bit weight codes x 16-bit activations
+};
+
+// The activations of the integer layers of a file: "8" or "16" at "affectrt.activation_bits" of its
+// metadata. Throws Error(kModelFile).
+Arithmetic integer_arithmetic(const SafeTensors& weights);
+
+// NAME.weight [outputs, inputs] with NAME.bias [outputs], as they lie in the file: float32, or int8
+// codes with NAME.weight.scale [outputs].
+struct MatrixView {
+  std::string name;
+  size_t outputs = 0;
+  size_t inputs = 0;
+  const float* values = nullptr;
+  const int8_t* codes = nullptr;
+  const float* scales = nullptr;  // of codes
+  const float* bias = nullptr;
+};
+// Throws Error(kModelFile) for what is missing, has another shape, is NaN or Inf, or a scale <= 0.
+MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
+                       size_t inputs);
+
+// A float vector padded with zeros to a multiple of 16. Throws Error(kModelFile).
+std::vector<float> read_vector(const SafeTensors& weights, const std::string& name, size_t size);
+
+// Activations as a layer reads them: the float rows, and room for their codes.
+struct LayerInput {
+  const float* x;   // [rows, stride]
+  size_t stride;    // floats
+  uint8_t* codes;   // [rows, Linear::code_bytes()]
+  RowQuant* quant;  // [rows]
+};
+
+// y = x W^T + b with packed weights. Immutable: concurrent calls are safe.
+class Linear {
+ public:
+  // Output o is row `row` of `matrix`, or a column of zeros where matrix is null.
+  struct Output {
+    const MatrixView* matrix;
+    size_t row;
+  };
+  Linear() = default;
+  // All matrices have the same number of inputs and are all float or all codes. `columns`, where
+  // given, says which column of the matrices each input is; kNoColumn: it counts for nothing.
+  static constexpr size_t kNoColumn = static_cast<size_t>(-1);
+  Linear(const std::vector<Output>& outputs, Arithmetic integers, const SafeTensors& weights,
+         const std::vector<size_t>* columns = nullptr);
+  // One matrix as it is.
+  Linear(const MatrixView& matrix, Arithmetic integers, const SafeTensors& weights);
+
+  size_t panels() const { return panels_; }
+  size_t inputs() const { return inputs_; }
+  // Bytes from one row of codes to the next.
+  size_t code_bytes() const;
+
+  // Fills codes and quant of rows [begin, end); nothing to do for float layers.
+  void quantize(const Kernels& kernels, const LayerInput& input, size_t begin, size_t end) const;
+  // Columns of panels [panel_begin, panel_end) to c [rows, c_stride], which is the place of panel
+  // `panel_begin`; so is `residual`. Rows have been quantised.
+  void multiply(const Kernels& kernels, const LayerInput& input, size_t rows, size_t panel_begin,
+                size_t panel_end, float* c, size_t c_stride, const float* residual,
+                Epilogue epilogue) const;
+
+ private:
+  Arithmetic arithmetic_ = Arithmetic::kF32;
+  size_t inputs_ = 0;
+  size_t panels_ = 0;
+  size_t steps_ = 0;
+  int32_t max_activation_code_ = 0;  // kW8A16
+  AlignedBuffer<int8_t> codes_;
+  AlignedBuffer<float> values_;
+  std::vector<float> scales_;
+  std::vector<float> sums_;
+  std::vector<float> bias_;
+};
+
+// Rows that are looked up and added: float32, or int8 codes with one scale a row. Read in place.
+class Table {
+ public:
+  Table() = default;
+  Table(const SafeTensors& weights, const std::string& name, size_t rows, size_t width);
+
+  size_t rows() const { return rows_; }
+  // x[i] += row[i], i < width
+  void add_row(const Kernels& kernels, size_t row, float* x) const;
+
+ private:
+  size_t rows_ = 0;
+  size_t width_ = 0;
+  const float* values_ = nullptr;
+  const int8_t* codes_ = nullptr;
+  const float* scales_ = nullptr;
+};
+
+}  // namespace affectrt

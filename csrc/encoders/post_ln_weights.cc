@@ -1,0 +1,135 @@
+// Loading of PostLnEncoder.
+#include <cmath>
+
+#include "encoders/post_ln_encoder.h"
+#include "encoders/tensor_names.h"
+#include "kernels/pack.h"
+
+namespace affectrt {
+namespace {
+
+// MPNet's buckets of relative positions (as T5's, Raffel et al. 2020, section 2.1): half of them
+// for keys behind the query; of each half, the first 8 are distances, the rest grow logarithmically
+// up to distance 128.
+constexpr int32_t kBuckets = 32;
+constexpr int32_t kBucketsASide = kBuckets / 2;
+constexpr int32_t kExactDistances = kBucketsASide / 2;
+constexpr double kFarthest = 128.0;
+
+// `distance` = query position - key position
+int32_t relative_bucket(int32_t distance) {
+  const int32_t side = distance < 0 ? kBucketsASide : 0;
+  const int32_t size = distance < 0 ? -distance : distance;
+  if (size < kExactDistances) return side + size;
+  // In float, as the checkpoints were trained: the edges of the buckets depend on it.
+  const float ratio = std::log(static_cast<float>(size) / static_cast<float>(kExactDistances)) /
+                      static_cast<float>(std::log(kFarthest / kExactDistances));
+  const auto grown =
+      static_cast<int32_t>(ratio * static_cast<float>(kBucketsASide - kExactDistances));
+  return side + std::min(kExactDistances + grown, kBucketsASide - 1);
+}
+
+}  // namespace
+
+PostLnEncoder::PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights,
+                             Pooling pooling, const Kernels& kernels)
+    : config_(config),
+      pooling_(pooling),
+      kernels_(kernels),
+      stride_(round_up(config.hidden, kPanelColumns)),
+      embedding_stride_(round_up(config.embedding, kPanelColumns)),
+      head_stride_(round_up(config.head_width(), kPanelColumns)),
+      attention_width_(config.heads * head_stride_),
+      intermediate_stride_(round_up(config.intermediate, kPanelColumns)) {
+  const std::string prefix = encoder_prefix(weights);
+  load_embeddings(weights, prefix);
+  for (size_t i = 0; i < config_.layers; ++i) layers_.push_back(load_layer(weights, prefix, i));
+  if (config_.has_relative_bias) load_relative_bias(weights, prefix);
+}
+
+PostLnEncoder::Norm PostLnEncoder::load_norm(const SafeTensors& weights, const std::string& name,
+                                             size_t width) const {
+  return {read_vector(weights, name + ".weight", width),
+          read_vector(weights, name + ".bias", width)};
+}
+
+void PostLnEncoder::load_embeddings(const SafeTensors& weights, const std::string& prefix) {
+  const std::string embeddings = prefix + "embeddings.";
+  const size_t width = config_.embedding;
+  words_ = Table(weights, embeddings + "word_embeddings.weight", config_.vocabulary, width);
+  positions_ = Table(weights, embeddings + "position_embeddings.weight", config_.positions, width);
+  if (config_.types > 0) {
+    types_ = Table(weights, embeddings + "token_type_embeddings.weight", config_.types, width);
+  }
+  embedding_norm_ = load_norm(weights, embeddings + "LayerNorm", width);
+  if (config_.embedding != config_.hidden) {
+    const MatrixView projection =
+        read_matrix(weights, prefix + "embeddings_project", config_.hidden, width);
+    embedding_projection_ = Linear(projection, integer_arithmetic(weights), weights);
+  }
+}
+
+PostLnEncoder::Layer PostLnEncoder::load_layer(const SafeTensors& weights,
+                                               const std::string& prefix, size_t index) const {
+  const TensorNames& names = tensor_names(config_.family);
+  const std::string at = prefix + names.layers + std::to_string(index) + ".";
+  const Arithmetic integers = integer_arithmetic(weights);
+  const size_t hidden = config_.hidden;
+  const size_t width = config_.head_width();
+
+  // Heads begin at multiples of 16 columns, where the kernels want them.
+  std::vector<Linear::Output> qkv_outputs;
+  const MatrixView qkv[3] = {read_matrix(weights, at + names.query, hidden, hidden),
+                             read_matrix(weights, at + names.key, hidden, hidden),
+                             read_matrix(weights, at + names.value, hidden, hidden)};
+  for (const MatrixView& matrix : qkv) {
+    for (size_t i = 0; i < attention_width_; ++i) {
+      const size_t head = i / head_stride_;
+      const size_t column = i % head_stride_;
+      const bool real = column < width;
+      qkv_outputs.push_back({real ? &matrix : nullptr, real ? head * width + column : 0});
+    }
+  }
+  const MatrixView out = read_matrix(weights, at + names.out, hidden, hidden);
+  std::vector<Linear::Output> out_outputs;
+  for (size_t row = 0; row < hidden; ++row) out_outputs.push_back({&out, row});
+  std::vector<size_t> out_columns;
+  for (size_t i = 0; i < attention_width_; ++i) {
+    const size_t column = i % head_stride_;
+    out_columns.push_back(column < width ? i / head_stride_ * width + column : Linear::kNoColumn);
+  }
+
+  Layer layer;
+  layer.qkv = Linear(qkv_outputs, integers, weights);
+  layer.out =
+      Linear(out_outputs, integers, weights, width == head_stride_ ? nullptr : &out_columns);
+  layer.out_norm = load_norm(weights, at + names.out_norm, hidden);
+  layer.up =
+      Linear(read_matrix(weights, at + names.up, config_.intermediate, hidden), integers, weights);
+  layer.down = Linear(read_matrix(weights, at + names.down, hidden, config_.intermediate), integers,
+                      weights);
+  layer.down_norm = load_norm(weights, at + names.down_norm, hidden);
+  return layer;
+}
+
+void PostLnEncoder::load_relative_bias(const SafeTensors& weights, const std::string& prefix) {
+  const Table table(weights, prefix + "encoder.relative_attention_bias.weight", kBuckets,
+                    config_.heads);
+  std::vector<float> buckets(kBuckets * config_.heads, 0.0F);
+  for (size_t bucket = 0; bucket < static_cast<size_t>(kBuckets); ++bucket) {
+    table.add_row(kernels_, bucket, buckets.data() + bucket * config_.heads);
+  }
+  const auto most = static_cast<int32_t>(config_.max_tokens());
+  // The softmax kernel reads whole vectors of 16.
+  relative_bias_stride_ = static_cast<size_t>(2 * most - 1) + kPanelColumns;
+  relative_bias_.assign(config_.heads * relative_bias_stride_, 0.0F);
+  for (int32_t offset = 1 - most; offset < most; ++offset) {
+    const auto bucket = static_cast<size_t>(relative_bucket(-offset));
+    for (size_t head = 0; head < config_.heads; ++head) {
+      relative_bias_[head * relative_bias_stride_ + static_cast<size_t>(offset + most - 1)] =
+          buckets[bucket * config_.heads + head];
+    }
+  }
+}
+
+}  // namespace affectrt

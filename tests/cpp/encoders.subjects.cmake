@@ -1,0 +1,2 @@
+affectrt_test(safetensors bundle)
+affectrt_test(encoder encoders)
