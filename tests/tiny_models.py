@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -267,7 +268,13 @@ def write_two_headed_model(folder: Path, *, non_commercial: bool = False) -> Pat
             "source": {"checkpoint": "none", "sha256": "0" * 64},
             "parity": None,
             "recipe": "tests/tiny_models.py",
-            "files": {},
+            "files": {
+                file.name: {
+                    "bytes": file.stat().st_size,
+                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                }
+                for file in sorted(folder.iterdir())
+            },
         },
     )
     return folder
