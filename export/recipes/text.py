@@ -77,6 +77,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, action="append", default=[])
     parser.add_argument("--teacher-weight", type=float, default=0.6)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--stop-step", type=int, help="end before the schedule does")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--head-lr", type=float, default=2e-3)
@@ -187,6 +188,7 @@ def _train(
     lengths = [len(t) for t in tokens["train"]]
     per_epoch = len(_batches(lengths, args.batch_size, np.random.default_rng(0)))
     total = args.epochs * per_epoch
+    last = min(total, args.stop_step or total)
 
     def factor(step: int) -> float:
         warm = max(1, int(0.06 * total))
@@ -226,6 +228,8 @@ def _train(
     for step, (epoch, batch) in enumerate(
         _steps(args.epochs, lengths, args.batch_size, args.seed), start=1
     ):
+        if step > last:
+            break
         if step <= done:
             continue
         model.train()
@@ -268,7 +272,7 @@ def _train(
                 flush=True,
             )
             model.load_state_dict(live)
-        if step % args.save_every == 0 or step == total:
+        if step % args.save_every == 0 or step == last:
             save(step)
             since = time.monotonic()
     model.load_state_dict(average)
@@ -334,6 +338,8 @@ def _command(args: argparse.Namespace) -> str:
         f"--{k.replace('_', '-')} {getattr(args, k)}"
         for k in ("epochs", "batch_size", "lr", "head_lr", "dropout", "positive_weight", "seed")
     ]
+    if args.stop_step:
+        words.append(f"--stop-step {args.stop_step}")
     words += [f"--teacher {t.parent.name}" for t in args.teacher]
     if args.teacher:
         words.append(f"--teacher-weight {args.teacher_weight}")
