@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from .parity import BARS, ParityReport, measure
 from .quantize_onnx import quantize_onnx
 
 PRECISIONS = tuple(BARS)
+ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
 
 Progress = Callable[[str], object]
 
@@ -35,6 +36,7 @@ def export_checkpoint(
     name: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    engines: Sequence[str] = ("onnxruntime",),
     enforce_bars: bool = True,
 ) -> ParityReport:
     """Turn a local sequence-classification checkpoint into one `.affect` file, with its proof.
@@ -51,6 +53,9 @@ def export_checkpoint(
         name: the model's name; the checkpoint directory's if not given.
         overwrite: whether an existing `out` may be replaced.
         progress: called with the name of each step as it begins.
+        engines: what the file shall run on: ``"onnxruntime"`` (an ONNX graph), ``"native"``
+            (weights for affectrt's own engine), or both. The report compares each with the
+            checkpoint.
         enforce_bars: with False, a product beyond the bars is written all the same, with a report
             that says so.
 
@@ -67,6 +72,8 @@ def export_checkpoint(
     source, target = Path(checkpoint), Path(out)
     if precision not in PRECISIONS:
         raise ExportError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if not engines or not set(engines) <= set(ENGINES):
+        raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
     _check_target(target, overwrite)
 
     step("read the checkpoint")
@@ -74,25 +81,17 @@ def export_checkpoint(
         loaded = replace(load_checkpoint(folder), path=source)
         check_exportable(loaded)
         rows = _rows(data, loaded)
-        step("trace to ONNX")
-        graph = export_onnx(loaded)
-        if precision == "fp32":
-            image = to_bytes(graph)
-            step("check the graph against torch")
-            check_against_torch(image, loaded)
-        else:
-            # The float graph is checked first, so that what remains is quantisation alone.
-            unquantized = _image_if_small(graph)
-            if unquantized is not None:
-                check_against_torch(unquantized, loaded)
-            step("quantise")
-            quantize_onnx(graph)
-            image = to_bytes(graph)
         files: dict[str, bytes | Path] = {
             "config.json": (folder / "config.json").read_bytes(),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
-            "model.onnx": image,
         }
+        if "onnxruntime" in engines:
+            files["model.onnx"] = _onnx(loaded, precision, step)
+        if "native" in engines:
+            from .native_weights import write_native_weights
+
+            step("write the native engine's weights")
+            files["weights.safetensors"] = write_native_weights(loaded, precision)
         recipe = _command("export", source, "--out", target, "--precision", precision, data=data)
         manifest = make_manifest(
             loaded, name=name, precision=precision, recipe=recipe, entries=tuple(files)
@@ -162,6 +161,24 @@ def verify(
     return report
 
 
+def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes:
+    step("trace to ONNX")
+    graph = export_onnx(checkpoint)
+    if precision == "fp32":
+        image = to_bytes(graph)
+        step("check the graph against torch")
+        check_against_torch(image, checkpoint)
+        return image
+    # The float graph is checked first, so that what remains is quantisation alone.
+    unquantized = _image_if_small(graph)
+    if unquantized is not None:
+        step("check the graph against torch")
+        check_against_torch(unquantized, checkpoint)
+    step("quantise")
+    quantize_onnx(graph)
+    return to_bytes(graph)
+
+
 def _image_if_small(graph: Any) -> bytes | None:
     """None where the float32 graph does not fit one ONNX file (its int8 form may)."""
     try:
@@ -172,8 +189,7 @@ def _image_if_small(graph: Any) -> bytes | None:
 
 def _backends(manifest: dict[str, Any]) -> tuple[str, ...]:
     model = manifest["model"]
-    both = (("onnx", "onnxruntime"), ("weights", "native"))
-    return tuple(backend for key, backend in both if key in model)
+    return tuple(engine for engine, key in ENGINES.items() if key in model)
 
 
 def _check_target(out: Path, overwrite: bool) -> None:

@@ -67,7 +67,7 @@ def make_tokenizer(family: str) -> Any:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = trainers.BpeTrainer(
-            vocab_size=400,
+            vocab_size=700,
             special_tokens=special,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -205,7 +205,7 @@ def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 250) -> Path:
+def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 450) -> Path:
     """A classifier fine-tuned on the toy task until it is nearly always right."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -219,7 +219,7 @@ def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 25
     labels = LABELS if task != "regression" else ("count", "valence")
     tokenizer = make_tokenizer(family)
     config = make_config(family, tokenizer, labels, problem, width=48)
-    model = AutoModelForSequenceClassification.from_config(config).train()
+    model = AutoModelForSequenceClassification.from_config(config).eval()  # trains without dropout
     rows = toy_rows(2048, 1, task)
     targets = torch.zeros(len(rows), len(labels))
     for i, row in enumerate(rows):
@@ -230,7 +230,7 @@ def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 25
                 targets[i, LABELS.index(label)] = 1.0
     encoded = [tokenizer.encode(r["text"], r.get("pair")) for r in rows]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     order = torch.Generator().manual_seed(3)
     for _ in range(steps):
         picked = torch.randint(len(rows), (32,), generator=order).tolist()
