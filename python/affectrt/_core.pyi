@@ -3,13 +3,19 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import Any, final
+from typing import Any, final, type_check_only
 
 import numpy as np
 import numpy.typing as npt
 
+@type_check_only
+class pybind11_type(type): ...
+
+# No class here can be constructed directly (a TypeError): static methods and calls make them.
+
 @final
-class Encoding:
+class Encoding(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     """The tokens of one text or pair; arrays are copies. Unpacks into `ids, offsets`."""
 
     @property
@@ -28,7 +34,8 @@ class Encoding:
     def __iter__(self) -> Iterator[npt.NDArray[np.int32]]: ...
 
 @final
-class Tokenizer:
+class Tokenizer(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @staticmethod
     def from_json(json: str | bytes, origin: str) -> Tokenizer: ...
     @staticmethod
@@ -66,8 +73,8 @@ class Tokenizer:
     @property
     def file_truncation(self) -> tuple[str, int, int, str]: ...
 
-@final
-class HeadScores:
+class HeadScores(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def logits(self) -> npt.NDArray[np.float32]: ...
     @property
@@ -77,8 +84,8 @@ class HeadScores:
     @property
     def unsure(self) -> npt.NDArray[np.bool_]: ...
 
-@final
-class Prediction:
+class Prediction(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def heads(self) -> list[HeadScores]: ...
     @property
@@ -86,8 +93,8 @@ class Prediction:
     @property
     def truncated(self) -> npt.NDArray[np.bool_]: ...
 
-@final
-class Model:
+class Model(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @staticmethod
     def load(
         path: str | bytes | PathLike[str],
