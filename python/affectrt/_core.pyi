@@ -8,6 +8,8 @@ from typing import Any, final, type_check_only
 import numpy as np
 import numpy.typing as npt
 
+__version__: str
+
 @type_check_only
 class pybind11_type(type): ...
 
@@ -73,6 +75,7 @@ class Tokenizer(metaclass=pybind11_type):
     @property
     def file_truncation(self) -> tuple[str, int, int, str]: ...
 
+@final
 class HeadScores(metaclass=pybind11_type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
@@ -84,6 +87,7 @@ class HeadScores(metaclass=pybind11_type):
     @property
     def unsure(self) -> npt.NDArray[np.bool_]: ...
 
+@final
 class Prediction(metaclass=pybind11_type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
@@ -93,6 +97,7 @@ class Prediction(metaclass=pybind11_type):
     @property
     def truncated(self) -> npt.NDArray[np.bool_]: ...
 
+@final
 class Model(metaclass=pybind11_type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @staticmethod
