@@ -150,13 +150,14 @@ json parse_json(std::string_view text, const std::string& origin, ErrorKind kind
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     fail(nul, "not valid JSON: a NUL character");
   }
-  const char* cursor = text.data();
-  const char* end = text.data() + text.size();
-  DocumentBuilder builder(text.data(), &cursor, origin, kind, limits);
+  const char* const begin = text.data();
+  const char* cursor = begin;
+  const char* end = begin + text.size();
+  DocumentBuilder builder(begin, &cursor, origin, kind, limits);
   try {
     json::sax_parse(CursorIterator(&cursor), CursorIterator(&end), &builder);
   } catch (const json::exception& error) {
-    fail(static_cast<size_t>(cursor - text.data()),
+    fail(static_cast<size_t>(cursor - begin),
          std::string("not valid JSON: ") + printable(error.what(), 300));
   }
   return builder.take();

@@ -53,6 +53,7 @@ class LoadedBundle final : public Bundle {
 
   std::vector<std::string> names() const override {
     std::vector<std::string> names;
+    names.reserve(entries_.size());
     for (const Entry& entry : entries_) names.push_back(entry.name);
     return names;
   }

@@ -28,11 +28,11 @@ constexpr size_t kEndBytes = 22;
 constexpr size_t kZip64LocatorBytes = 20;
 
 constexpr uint64_t kAlignment = 64;
-constexpr uint16_t kVersion = 10;                          // APPNOTE 4.4.3.2: 1.0, stored files
-constexpr uint16_t kMadeBy = 0x0300 | kVersion;            // Unix, for the permissions below
+constexpr uint16_t kVersion = 10;     // APPNOTE 4.4.3.2: 1.0, stored files
+constexpr uint16_t kMadeBy = 0x030A;  // 3: Unix, for the permissions below; the version again
 constexpr uint32_t kExternalAttributes = 0100644U << 16U;  // regular file, rw-r--r--
 constexpr uint16_t kTime = 0;                              // 00:00:00
-constexpr uint16_t kDate = (1 << 5) | 1;                   // 1980-01-01
+constexpr uint16_t kDate = 0x0021;                         // 1980-01-01
 // The extra field that pads a local header so that its data is aligned: identifier, size, the
 // alignment, zeros (APPNOTE 4.5.2, third-party mapping "Data Stream Alignment").
 constexpr uint16_t kPaddingId = 0xA11E;
@@ -177,11 +177,12 @@ EndRecord read_end_record(const Reader& in) {
 // Checks the extra field at `extra`, which brings the data to the next multiple of 64.
 void check_padding(const Reader& in, std::string_view name, uint64_t extra_begin,
                    size_t extra_bytes) {
-  const auto least = checked_align_up(extra_begin + kPaddingMinBytes, kAlignment);
   const uint64_t data_begin = extra_begin + extra_bytes;
-  if (data_begin % kAlignment != 0 || data_begin != *least) {
+  const auto least = checked_align_up(extra_begin + kPaddingMinBytes, kAlignment);
+  if (data_begin % kAlignment != 0 || least != data_begin) {
     in.fail_entry(name, "its data begins at byte " + number(data_begin) + "; it must begin at " +
-                            number(*least) + ", the next multiple of " + number(kAlignment));
+                            number(least.value_or(0)) + ", the next multiple of " +
+                            number(kAlignment));
   }
   const uint8_t* p = in.image.data + extra_begin;
   if (load_le16(p) != kPaddingId || load_le16(p + 2) != extra_bytes - 4 ||
