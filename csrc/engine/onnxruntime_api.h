@@ -60,6 +60,7 @@ using GetApiBase = const ApiBase* (*)();
   SLOT(1, GetErrorCode, int, const Status*)                                                        \
   SLOT(2, GetErrorMessage, const char*, const Status*)                                             \
   SLOT(4, CreateEnvWithCustomLogger, Status*, LogFunction, void*, int, const char*, Env**)         \
+  SLOT(6, DisableTelemetryEvents, Status*, const Env*)                                             \
   SLOT(8, CreateSessionFromArray, Status*, const Env*, const void*, size_t, const SessionOptions*, \
        Session**)                                                                                  \
   SLOT(9, Run, Status*, Session*, const RunOptions*, const char* const*, const Value* const*,      \

@@ -198,10 +198,11 @@ class OnnxRuntimeBackend final : public Backend {
   // A graph may leave the width of an output open: one row tells it.
   void resolve_shapes(const OnnxRuntimeSession& session,
                       std::vector<std::pair<const Head*, TensorSpec>>* found) const {
-    const bool open = std::any_of(found->begin(), found->end(), [](const auto& one) {
-      return one.second.shape.size() != 2 || one.second.shape[1] < 0;
-    });
-    if (!open) return;
+    const auto is_open = [](const auto& one) {
+      const std::vector<int64_t>& shape = one.second.shape;
+      return shape.empty() || (shape.size() == 2 && shape[1] < 0);
+    };
+    if (std::none_of(found->begin(), found->end(), is_open)) return;
     const int32_t ids[2] = {static_cast<int32_t>(padding_id_), static_cast<int32_t>(padding_id_)};
     const int32_t types[2] = {0, 0};
     const int32_t row_begin[2] = {0, 2};
@@ -210,7 +211,9 @@ class OnnxRuntimeBackend final : public Backend {
     std::vector<const char*> names;
     for (const auto& [head, spec] : *found) names.push_back(spec.name.c_str());
     const std::vector<TensorSpec> probed = session.probe(inputs.matrices, names);
-    for (size_t i = 0; i < probed.size(); ++i) (*found)[i].second.shape = probed[i].shape;
+    for (size_t i = 0; i < probed.size(); ++i) {
+      if (is_open((*found)[i])) (*found)[i].second.shape = probed[i].shape;
+    }
   }
 
   void check_width(const Head& head, const TensorSpec& spec) const {

@@ -47,6 +47,13 @@ std::string advice() {
   return "install one with `pip install onnxruntime`, or name a libonnxruntime (" + needed() + ")";
 }
 
+// Official builds since 1.29 send Microsoft what they run (model file names, hashes, timings) from
+// a thread of their own, which also hangs the exit of a forked child. What people feel is nobody's
+// business: nothing is sent. DisableTelemetryEvents comes too late for the first event, and only
+// this variable, set before the library starts, keeps the uploader from being made. A value that
+// the user has set stands.
+void refuse_telemetry() { setenv("ORT_DISABLE_TELEMETRY", "1", 0); }
+
 struct Loaded {
   void* handle;
   std::string path;
@@ -89,6 +96,7 @@ std::string onnxruntime_log() {
 }
 
 std::unique_ptr<OnnxRuntimeLibrary> OnnxRuntimeLibrary::open(const std::string& path) {
+  refuse_telemetry();
   const Loaded loaded = load(path);
   std::unique_ptr<OnnxRuntimeLibrary> library(new OnnxRuntimeLibrary());
   library->path_ = loaded.path;
@@ -113,6 +121,8 @@ std::unique_ptr<OnnxRuntimeLibrary> OnnxRuntimeLibrary::open(const std::string& 
   library->check(library->api_.CreateEnvWithCustomLogger(&keep_log, nullptr, ort::kLogError,
                                                          "affectrt", &library->env_),
                  "cannot start " + library->describe());
+  library->check(library->api_.DisableTelemetryEvents(library->env_),
+                 "cannot turn off the telemetry of " + library->describe());
   return library;
 }
 
