@@ -1,0 +1,2 @@
+affectrt_test(unicode text)
+affectrt_test(tokenizer text)
