@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from .model import Model
     from .pipelines import TextClassificationPipeline, pipeline
     from .results import HeadResult, Label, Result
-    from .tokenizer import Tokenizer
+    from .tokenizer import Encoding, Tokenizer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Encoding",
     "HeadInfo",
     "HeadResult",
     "Label",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Encoding": "tokenizer",
     "HeadInfo": "info",
     "HeadResult": "results",
     "Label": "results",

@@ -93,6 +93,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(bold(TITLE, use_colour(sys.stdout)) + "\n")
         print(_table(CONVERSATION, heads))
-        print()
+        print("\n ?  the model is unsure\n" if any(head.unsure for head in heads) else "")
     note(f"picture written to {args.out}")
     return EXIT_OK

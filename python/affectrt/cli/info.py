@@ -64,21 +64,45 @@ def _size(count: float) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A free-form value of the manifest on one line."""
+    """A free-form value of the manifest on one line; what is empty is left out."""
     if isinstance(value, Mapping):
-        rest = ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items() if key != "name")
-        if "name" not in value:
+        said = {key: entry for key, entry in value.items() if not _is_empty(entry)}
+        rest = ", ".join(f"{key} {_plain(entry)}" for key, entry in said.items() if key != "name")
+        if "name" not in said:
             return rest
-        return f"{_plain(value['name'])} ({rest})" if rest else _plain(value["name"])
+        return f"{_plain(said['name'])} ({rest})" if rest else _plain(said["name"])
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        separator = "; " if any(isinstance(entry, Mapping) for entry in value) else ", "
+        return separator.join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.5g}"
     return printable(str(value))
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | Mapping | list | tuple) and not value)
+
+
 def _lines(value: Any, width: int) -> str:
-    return "\n".join(wrap(_plain(value), width))
+    """A free-form value on lines of its own: an object's plain entries first, then its nested
+    ones, one a line."""
+    if not isinstance(value, Mapping):
+        return "\n".join(wrap(_plain(value), width))
+    nested = {key: entry for key, entry in value.items() if isinstance(entry, Mapping | list)}
+    lines = wrap(_plain({key: value[key] for key in value if key not in nested}), width)
+    for key, entry in nested.items():
+        for one in entry if isinstance(entry, list) else [entry]:
+            if not _is_empty(one):
+                first, *more = wrap(f"{key}: {_plain(one)}", width - 2)
+                lines += [first, *(f"  {line}" for line in more)]
+    return "\n".join(line for line in lines if line)
+
+
+def _backend(info: ModelInfo) -> str:
+    detail = info.backend_detail
+    return detail if detail.startswith(info.backend) else f"{info.backend} ({detail})"
 
 
 def _head_rows(head: HeadInfo, width: int) -> list[tuple[str, str]]:
@@ -118,7 +142,7 @@ def _text(info: ModelInfo, record: dict[str, Any]) -> str:
         ("file", f"{printable(info.path)}  ({_size(record['bytes'])})"),
         ("model", " ".join(part for part in (info.family, info.precision) if part) or "unknown"),
         ("input", f"{info.modality}, up to {info.max_tokens} tokens"),
-        ("backend", f"{info.backend} ({_plain(info.backend_detail)})"),
+        ("backend", _lines(_backend(info), width)),
         ("licence", _lines(info.licence or "not stated", width)),
     ]
     if info.notice and not info.non_commercial:
