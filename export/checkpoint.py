@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -165,9 +165,6 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
         model, heads = _pooled(path, config, weights)
     else:
         model, heads = _hf_classifier(path, config, weights)
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ExportError(f"{path}: weight {name!r} has NaN or Inf values; retrain or mend it")
     model.eval()
     return LoadedCheckpoint(
         path=path,
@@ -226,7 +223,14 @@ def _weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """All tensors of the checkpoint and the SHA-256 over its weight files in name order."""
     index = path / "model.safetensors.index.json"
     if index.is_file():
-        files = sorted({path / name for name in _read_json(index).get("weight_map", {}).values()})
+        weight_map = _read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ExportError(f'{index} must have a "weight_map" of tensor names to files')
+        for name in weight_map.values():
+            # By name: the files themselves may be links, as in Hugging Face's own cache.
+            if not isinstance(name, str) or Path(name).name != name or name == "..":
+                raise ExportError(f"{index} names a shard outside the checkpoint: {name!r}")
+        files = sorted({path / name for name in weight_map.values()})
     elif (path / "model.safetensors").is_file():
         files = [path / "model.safetensors"]
     elif (path / "pytorch_model.bin").is_file():
@@ -236,8 +240,6 @@ def _weights(path: Path) -> tuple[dict[str, Tensor], str]:
     digest = hashlib.sha256()
     tensors: dict[str, Tensor] = {}
     for file in files:
-        if file.resolve().parent != path.resolve():
-            raise ExportError(f"{index} names a shard outside the checkpoint: {file}")
         try:
             digest.update(file.read_bytes())
             if file.suffix == ".bin":
@@ -256,26 +258,39 @@ def _weights(path: Path) -> tuple[dict[str, Tensor], str]:
     )
 
 
-def _load_state(path: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Strict about everything that the model has; extra tensors (position ids, ...) may stay."""
-    own = model.state_dict()
-    for name, tensor in own.items():
+def _built(path: Path, weights: dict[str, Tensor], build: Callable[[], nn.Module]) -> nn.Module:
+    """The network with its weights. Strict about all that it has; extra tensors (position ids, ...)
+    may stay. It is built without memory first: config.json may ask for any size."""
+    try:
+        with torch.device("meta"):
+            wanted = {name: tensor.shape for name, tensor in build().state_dict().items()}
+    except Exception as error:  # transformers raises whatever the values make it raise
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ExportError(
+            f"{path / 'config.json'}: transformers cannot build this network: {reason}"
+        ) from error
+    for name, shape in wanted.items():
         if name not in weights:
             raise ExportError(f"{path}: weight {name!r} is missing from the checkpoint")
-        if weights[name].shape != tensor.shape:
+        if weights[name].shape != shape:
             raise ExportError(
                 f"{path}: weight {name!r} has shape {list(weights[name].shape)}, "
-                f"config.json asks for {list(tensor.shape)}"
+                f"config.json asks for {list(shape)}"
             )
-    model.load_state_dict({k: weights[k] for k in own})
+        if weights[name].is_floating_point() and not bool(torch.isfinite(weights[name]).all()):
+            raise ExportError(f"{path}: weight {name!r} has NaN or Inf values; retrain or mend it")
+    model = build()
+    model.load_state_dict({name: weights[name] for name in wanted})
+    return model
 
 
 def _hf_config(path: Path, config: dict[str, Any]) -> Any:
     known = {k: v for k, v in config.items() if k not in ("affectrt", "auto_map", "model_type")}
     try:
         return AutoConfig.for_model(config["model_type"], **known)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ExportError(f"{path / 'config.json'} is refused by transformers: {error}") from None
+    except Exception as error:  # transformers has validators of its own, with their own exceptions
+        reason = " ".join(str(error).split()) or repr(error)
+        raise ExportError(f"{path / 'config.json'} is refused by transformers: {reason}") from None
 
 
 def _pooled(
@@ -283,19 +298,31 @@ def _pooled(
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     own = config["affectrt"]
     heads = []
-    for raw in own["heads"]:
-        spec = HeadSpec(
-            **{k: v for k, v in raw.items() if k not in ("labels", "thresholds")},
-            labels=tuple(raw["labels"]),
-            thresholds=tuple(raw["thresholds"]) if raw.get("thresholds") else None,
-        )
+    try:
+        specs = [
+            HeadSpec(
+                **{k: v for k, v in raw.items() if k not in ("labels", "thresholds")},
+                labels=tuple(raw["labels"]),
+                thresholds=tuple(raw["thresholds"]) if raw.get("thresholds") else None,
+            )
+            for raw in own["heads"]
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ExportError(
+            f'{path / "config.json"}: "affectrt" must have "heads", each with name, task, labels '
+            f"and output ({type(error).__name__}: {error})"
+        ) from None
+    for spec in specs:
         if spec.task not in TASKS:
             raise ExportError(f"{path}: head {spec.name!r} has task {spec.task!r}, not of {TASKS}")
         heads.append(spec)
-    encoder = AutoModel.from_config(_hf_config(path, config), **_no_pooler(config))
-    model = PooledEncoder(encoder, heads, own.get("pooling", "mean"))
-    _load_state(path, model, weights)
-    return model, tuple(heads)
+    hf_config = _hf_config(path, config)
+
+    def build() -> nn.Module:
+        encoder = AutoModel.from_config(hf_config, **_no_pooler(config))
+        return PooledEncoder(encoder, heads, own.get("pooling", "mean"))
+
+    return _built(path, weights, build), tuple(heads)
 
 
 def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
@@ -307,9 +334,16 @@ def _hf_classifier(
     path: Path, config: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     hf_config = _hf_config(path, config)
-    classifier = AutoModelForSequenceClassification.from_config(hf_config)
-    _load_state(path, classifier, weights)
-    labels = tuple(str(hf_config.id2label[i]) for i in range(hf_config.num_labels))
+    classifier = _built(
+        path, weights, lambda: AutoModelForSequenceClassification.from_config(hf_config)
+    )
+    names = hf_config.id2label
+    if sorted(names) != list(range(hf_config.num_labels)):
+        raise ExportError(
+            f"{path / 'config.json'}: id2label must name the labels 0 to {len(names) - 1} without "
+            f"a gap, not {', '.join(map(str, sorted(names)[:20]))}"
+        )
+    labels = tuple(str(names[i]) for i in range(hf_config.num_labels))
     problem = config.get("problem_type")
     if problem is not None and problem not in _PROBLEM_TYPES:
         raise ExportError(

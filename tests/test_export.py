@@ -337,6 +337,9 @@ def test_missing_files(broken: Path) -> None:
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     (broken / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
     refused(broken, NotFoundError, "model-00001-of-00002.safetensors is missing")
+    index = {"weight_map": {"a": "../elsewhere.safetensors"}}
+    (broken / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    refused(broken, ExportError, "names a shard outside the checkpoint: '../elsewhere.safetensors'")
     (broken / "config.json").write_text("{", "utf-8")
     refused(broken, ExportError, "config.json is not valid JSON")
     (broken / "config.json").unlink()
@@ -357,7 +360,7 @@ def test_damaged_weights(broken: Path) -> None:
 
     whole = (broken / "model.safetensors").read_bytes()
     rewrite_weights(broken, poison)
-    refused(broken, ExportError, "'classifier.bert.encoder.layer.1.output.dense.weight' has NaN")
+    refused(broken, ExportError, "'bert.encoder.layer.1.output.dense.weight' has NaN")
     (broken / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     refused(broken, ExportError, "model.safetensors cannot be read")
     (broken / "model.safetensors").write_bytes(whole)
@@ -371,8 +374,25 @@ def test_labels_that_contradict_the_weights(broken: Path) -> None:
     names = {str(i): "same" for i in range(4)}
     change_config(broken, id2label=names, label2id={"same": 0})
     refused(broken, ExportError, "label 'same' stands twice")
+    change_config(broken, id2label={"0": "a", "2": "b", "3": "c", "7": "d"}, label2id={})
+    refused(broken, ExportError, "0 to 3 without a gap, not 0, 2, 3, 7")
     change_config(broken, problem_type="ranking", id2label={str(i): str(i) for i in range(4)})
     refused(broken, ExportError, "ranking")
+
+
+def test_networks_that_cannot_be(broken: Path) -> None:
+    change_config(broken, max_position_embeddings=10**13)
+    refused(
+        broken, ExportError, r"position_embeddings.weight' has shape \[64, 32\].*10000000000000"
+    )
+    change_config(broken, max_position_embeddings=64, num_attention_heads=5)
+    refused(broken, ExportError, "transformers cannot build this network.*multiple")
+    change_config(broken, num_attention_heads=4, hidden_size="wide")
+    refused(broken, ExportError, "config.json is refused by transformers: .*hidden_size")
+    change_config(broken, hidden_size=32, hidden_act="no such function")
+    refused(broken, ExportError, "config.json: transformers cannot build")
+    change_config(broken, hidden_act="gelu", affectrt={"heads": [{"name": "x"}]})
+    refused(broken, ExportError, '"affectrt" must have "heads"')
 
 
 def test_pickled_code_is_refused(broken: Path, tmp_path: Path) -> None:
