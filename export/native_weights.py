@@ -89,7 +89,7 @@ def write_native_weights(
     for name, tensor in tensors.items():
         is_matrix = _is_layer_matrix(name, tensor, checkpoint.family) and name not in kept
         is_table = (
-            name.rpartition("embeddings.")[2].endswith("_embeddings.weight")
+            name.endswith("_embeddings.weight")
             and tensor.size >= _MIN_TABLE_VALUES
             and name not in kept
         )
