@@ -82,21 +82,21 @@ class HeadSpec:
 class PooledEncoder(nn.Module):
     """A Hugging Face encoder, mean or CLS pooling over the unpadded tokens, and linear heads."""
 
-    def __init__(
-        self, encoder: nn.Module, heads: Sequence[HeadSpec], pooling: str = "mean"
-    ) -> None:
+    def __init__(self, encoder: Any, heads: Sequence[HeadSpec], pooling: str = "mean") -> None:
         super().__init__()
         if pooling not in ("mean", "cls"):
             raise ExportError(f"pooling {pooling!r} is not known: use 'mean' or 'cls'")
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.pooling = pooling
         self.specs = tuple(heads)
         width = encoder.config.hidden_size
         self.dropout = nn.Dropout(0.1)
-        self.heads = nn.ModuleDict({h.name: nn.Linear(width, len(h.labels)) for h in heads})
-        for head in self.heads.values():
+        self.heads = nn.ModuleDict()
+        for spec in heads:
+            head = nn.Linear(width, len(spec.labels))
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
+            self.heads[spec.name] = head
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
@@ -318,8 +318,10 @@ def _pooled(
         heads.append(spec)
     hf_config = _hf_config(path, config)
 
+    from_config: Any = AutoModel.from_config
+
     def build() -> nn.Module:
-        encoder = AutoModel.from_config(hf_config, **_no_pooler(config))
+        encoder = from_config(hf_config, **_no_pooler(config))
         return PooledEncoder(encoder, heads, own.get("pooling", "mean"))
 
     return _built(path, weights, build), tuple(heads)
@@ -334,9 +336,8 @@ def _hf_classifier(
     path: Path, config: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     hf_config = _hf_config(path, config)
-    classifier = _built(
-        path, weights, lambda: AutoModelForSequenceClassification.from_config(hf_config)
-    )
+    from_config: Any = AutoModelForSequenceClassification.from_config
+    classifier = _built(path, weights, lambda: from_config(hf_config))
     names = hf_config.id2label
     if sorted(names) != list(range(hf_config.num_labels)):
         raise ExportError(
@@ -349,7 +350,7 @@ def _hf_classifier(
         raise ExportError(
             f"{path}: problem_type {problem!r} is not one of {', '.join(_PROBLEM_TYPES)}"
         )
-    task = _PROBLEM_TYPES.get(problem, "regression" if len(labels) == 1 else "single_label")
+    task = _PROBLEM_TYPES.get(str(problem), "regression" if len(labels) == 1 else "single_label")
     spec = HeadSpec(name="default", task=task, labels=labels, output="logits")
     return _HfClassifier(classifier), (spec,)
 
