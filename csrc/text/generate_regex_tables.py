@@ -1,9 +1,9 @@
 """Writes regex_tables.inc: the Unicode sets and case folding of Oniguruma inside `tokenizers`.
 
-Every property is asked of the installed `tokenizers` over all code points, so that the table has the
-Unicode version of the reference whatever this interpreter's own is. The names that are tried come
-from the Unicode standard (property aliases) and from fontTools (scripts); a name that the reference
-does not know is left out, and so is unknown to us as well.
+Every property is asked of the installed `tokenizers` over all code points, so that the table has
+the Unicode version of the reference whatever this interpreter's own is. The names that are tried
+come from the Unicode standard (property aliases) and from fontTools (scripts); a name that the
+reference does not know is left out, and so is unknown to us as well. Takes some minutes.
 
     pip install tokenizers==0.23.3 fonttools
     python csrc/text/generate_regex_tables.py
@@ -53,7 +53,8 @@ def matched(pattern: str, text: str = ALL) -> set[int] | None:
     try:
         split = pre_tokenizers.Split(Regex(f"(?:{pattern})+"), "removed", invert=True)
     except Exception as error:  # the binding raises bare Exception
-        assert "invalid character property name" in str(error), error
+        if "invalid character property name" not in str(error):
+            raise
         return None
     return {ord(c) for piece, _ in split.pre_tokenize_str(text) for c in piece}
 
@@ -111,7 +112,7 @@ def array(kind: str, name: str, values: list[str], per_line: int) -> str:
 
 
 def main() -> None:
-    groups = [g.split() for block in (CATEGORIES, BINARY) for g in block.replace("\n", ";").split(";")]
+    groups = [group.split() for group in (CATEGORIES + BINARY).replace("\n", ";").split(";")]
     groups += [[code, name] for code, name in sorted(Scripts.NAMES.items())]
     names: dict[str, int] = {}
     sets: list[bytes] = []
@@ -137,7 +138,7 @@ def main() -> None:
 
     body = (
         "// Written by generate_regex_tables.py from tokenizers' own Oniguruma; do not edit.\n\n"
-        "// Sets of code points: base-128 deltas between successive range ends (half-open ranges).\n"
+        "// Sets of code points: base-128 deltas between successive ends of half-open ranges.\n"
     )
     body += array("uint8_t", "kSetBytes", [str(b) for b in b"".join(sets)], 24)
     body += array("uint32_t", "kSetOffsets", [str(o) for o in offsets], 14)
@@ -147,13 +148,14 @@ def main() -> None:
     body += "\n// The next code point of the same case folding, in a cycle; sorted by the first.\n"
     body += array("uint32_t", "kNextInOrbit", [f"0x{a:x}, 0x{b:x}" for a, b in next_in_orbit], 6)
     body += "\nstruct MultipleFold {\n  uint32_t from;\n  uint32_t to[3];  // 0: absent\n};\n"
-    folds = [
-        "{0x%x, {%s}}" % (c, ", ".join(f"0x{ord(x):x}" for x in f)) for c, f in sorted(MULTIPLE.items())
-    ]
+    folds = []
+    for c, fold in sorted(MULTIPLE.items()):
+        sequence = ", ".join(f"0x{ord(x):x}" for x in fold)
+        folds.append(f"{{0x{c:x}, {{{sequence}}}}}")
     body += array("MultipleFold", "kMultipleFolds", folds, 3)
     path = Path(__file__).with_name("regex_tables.inc")
     path.write_text(body)
-    print(f"{path.name}: {len(names)} names, {len(sets)} sets, {offsets[-1]} bytes, {len(members)} orbits")
+    print(f"{path.name}: {len(names)} names of {len(sets)} sets in {offsets[-1]} bytes")
 
 
 if __name__ == "__main__":

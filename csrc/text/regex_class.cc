@@ -311,9 +311,7 @@ class ClassReader {
       case Escape::kOther:
         if (escape.code_point >= '1' && escape.code_point <= '7') {
           cursor_.seek(begin);
-          const uint32_t byte = *cursor_.number(8, 3);
-          if (byte > 0xFF) cursor_.error_at(begin, "an octal byte is too large");
-          add_character(read_bytes(&cursor_, byte, 8));
+          add_character(read_octal(&cursor_));
         } else {
           add_character(escape.code_point == 'b' ? '\b' : escape.code_point);
         }
@@ -401,6 +399,13 @@ class ClassReader {
 };
 
 }  // namespace
+
+uint32_t read_octal(Cursor* cursor) {
+  const size_t begin = cursor->at();
+  const uint32_t byte = cursor->number(8, 3).value_or(0);
+  if (byte > 0xFF) cursor->error_at(begin, "an octal byte is too large");
+  return read_bytes(cursor, byte, 8);
+}
 
 CodeSet read_class(Cursor* cursor, bool* negated, int depth) {
   return ClassReader(cursor, depth).read(negated);

@@ -48,6 +48,10 @@ struct Escape {
 // \p{..}.
 Escape read_escape(Cursor* cursor);
 
+// A byte by its octal number of up to three digits, and from 0x80 on the UTF-8 sequence of such
+// bytes that it starts. At the first digit.
+uint32_t read_octal(Cursor* cursor);
+
 // After '['; up to and with ']'. `ignore_case` is left to the caller, and so is the outermost
 // negation: *negated says whether the class began with '^'.
 CodeSet read_class(Cursor* cursor, bool* negated, int depth);

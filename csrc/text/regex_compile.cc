@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/error.h"
+#include "text/regex_analysis.h"
 #include "text/regex_program.h"
 
 namespace affectrt::regex {
@@ -14,120 +14,6 @@ constexpr size_t kMaxBranches = 8192;
 constexpr size_t kMaxSets = 2048;
 constexpr uint32_t kMaxLookBehind = 65535;  // code points; LOOK_BEHIND_MAX_CHAR_LEN of Oniguruma
 constexpr size_t kBranchTargets = 64;
-
-// What a match must start with.
-struct First {
-  CodeSet set;
-  bool nullable = true;  // it may match without taking a code point, so `set` says nothing
-};
-
-// What comes after a node.
-struct Follow {
-  First first;
-  bool accepts = false;  // nothing can fail any more
-};
-
-First first_of(const Node& node) {
-  switch (node.kind) {
-    case Kind::kLiteral:
-      return {CodeSet::one(node.code_point), false};
-    case Kind::kSet:
-      return {node.set, false};
-    case Kind::kConcat: {
-      First first;
-      for (const NodePtr& child : node.children) {
-        First next = first_of(*child);
-        first.set.add(next.set);
-        first.nullable = next.nullable;
-        if (!next.nullable) break;
-      }
-      return first;
-    }
-    case Kind::kAlternate: {
-      First first{{}, false};
-      for (const NodePtr& child : node.children) {
-        First next = first_of(*child);
-        first.set.add(next.set);
-        first.nullable = first.nullable || next.nullable;
-      }
-      return first;
-    }
-    case Kind::kRepeat: {
-      if (node.max == 0) return {};
-      First first = first_of(*node.children[0]);
-      first.nullable = first.nullable || node.min == 0;
-      return first;
-    }
-    case Kind::kGroup:
-    case Kind::kAtomic:
-      return first_of(*node.children[0]);
-    case Kind::kEmpty:
-    case Kind::kLook:
-    case Kind::kAnchor:
-      break;
-  }
-  return {};
-}
-
-// `first`, or what follows where it may be empty.
-First then(First first, const Follow& follow) {
-  if (!first.nullable) return first;
-  first.set.add(follow.first.set);
-  first.nullable = follow.first.nullable;
-  return first;
-}
-
-// The numbers of code points that a node can take.
-struct Width {
-  uint64_t min = 0;
-  uint64_t max = 0;
-};
-
-Width width_of(const Node& node) {
-  Width width;
-  switch (node.kind) {
-    case Kind::kLiteral:
-    case Kind::kSet:
-      return {1, 1};
-    case Kind::kConcat:
-      for (const NodePtr& child : node.children) {
-        const Width next = width_of(*child);
-        width.min = std::min<uint64_t>(width.min + next.min, kUnbounded);
-        width.max = std::min<uint64_t>(width.max + next.max, kUnbounded);
-      }
-      return width;
-    case Kind::kAlternate:
-      width.min = kUnbounded;
-      for (const NodePtr& child : node.children) {
-        const Width next = width_of(*child);
-        width.min = std::min(width.min, next.min);
-        width.max = std::max(width.max, next.max);
-      }
-      return width;
-    case Kind::kRepeat:
-      width = width_of(*node.children[0]);
-      width.min = std::min<uint64_t>(width.min * node.min, kUnbounded);
-      width.max = std::min<uint64_t>(width.max * node.max, kUnbounded);
-      return width;
-    case Kind::kGroup:
-    case Kind::kAtomic:
-      return width_of(*node.children[0]);
-    case Kind::kEmpty:
-    case Kind::kLook:
-    case Kind::kAnchor:
-      break;
-  }
-  return width;
-}
-
-// The set of a node that always takes exactly one code point and is nothing but a set.
-const CodeSet* as_set(const Node& node, CodeSet* storage) {
-  if (node.kind == Kind::kSet) return &node.set;
-  if (node.kind == Kind::kGroup) return as_set(*node.children[0], storage);
-  if (node.kind != Kind::kLiteral) return nullptr;
-  *storage = CodeSet::one(node.code_point);
-  return storage;
-}
 
 void append_utf8_bytes(uint32_t c, std::string* out) {
   const auto put = [out](uint32_t byte) { out->push_back(static_cast<char>(byte)); };
@@ -152,6 +38,10 @@ class Compiler {
   explicit Compiler(std::string_view pattern) { program_.pattern = pattern; }
 
   Program compile(const Node& root) {
+    if (const Node* dots = dots_after_assertion(root)) {
+      fail(program_.pattern, dots->at,
+           "unsupported: .* at the beginning of the pattern after an assertion");
+    }
     const First first = first_of(root);
     program_.can_be_empty = first.nullable;
     if (!first.nullable) program_.first_bytes = lead_bytes(first.set);
@@ -448,38 +338,6 @@ class Compiler {
 };
 
 }  // namespace
-
-SetTable::SetTable(const CodeSet& set) {
-  for (uint32_t c = 0; c < 128; ++c) ascii_[c] = set.contains(c);
-  CodeSet beyond = set;
-  const CodeSet rest = CodeSet::range(0x80, CodeSet::kEnd);
-  beyond.intersect(rest);
-  beyond_ = beyond.empty() ? Beyond::kNone : beyond == rest ? Beyond::kAll : Beyond::kSome;
-
-  std::map<std::array<uint64_t, 4>, uint16_t> known;
-  const auto page_index = [&](const std::array<uint64_t, 4>& page) {
-    const auto [found, is_new] = known.emplace(page, static_cast<uint16_t>(pages_.size()));
-    if (is_new) pages_.push_back(page);
-    return found->second;
-  };
-  constexpr uint32_t kPage = 1u << kPageBits;
-  auto range = set.ranges().begin();
-  for (uint32_t begin = 0; begin < CodeSet::kEnd; begin += kPage) {
-    std::array<uint64_t, 4> page{};
-    for (auto r = range; r != set.ranges().end() && r->first < begin + kPage; ++r) {
-      if (r->first <= begin && r->second >= begin + kPage) {
-        page.fill(~uint64_t{0});
-        break;
-      }
-      const uint32_t end = std::min(r->second, begin + kPage) - begin;
-      for (uint32_t c = std::max(r->first, begin) - begin; c < end; ++c) {
-        page[c >> 6] |= uint64_t{1} << (c & 63);
-      }
-    }
-    while (range != set.ranges().end() && range->second <= begin + kPage) ++range;
-    index_.push_back(page_index(page));
-  }
-}
 
 Program compile(std::string_view pattern, const Node& root) {
   return Compiler(pattern).compile(root);

@@ -168,6 +168,8 @@ class Parser {
       case 'O':
         return make_set(CodeSet::all());
       case 'R':
+        // Oniguruma's own answer there defies its definition.
+        if (look_behind_ != 0) cursor_.error_at(begin, "unsupported: \\R in look-behind");
         return general_newline();
       case 'K':
         cursor_.error_at(begin, "unsupported: keep (\\K)");
@@ -188,10 +190,23 @@ class Parser {
         break;
       default:
         if (escape.code_point >= '1' && escape.code_point <= '9') {
-          cursor_.error_at(begin, "unsupported: backreference");
+          return parse_number(begin + 1);
         }
     }
     return make_literal(escape.code_point, options_.ignore_case);
+  }
+
+  // A backslash and digits: a reference to a group, if there are so many or fewer than ten; else a
+  // byte in octal or a digit.
+  NodePtr parse_number(size_t begin) {
+    cursor_.seek(begin);
+    const uint32_t value = cursor_.number(10, SIZE_MAX).value_or(0);
+    if (value <= 9 || value <= captures_) {
+      cursor_.error_at(begin - 1, "unsupported: backreference");
+    }
+    cursor_.seek(begin);
+    const uint32_t c = cursor_.peek() >= '8' ? cursor_.next() : read_octal(&cursor_);
+    return make_literal(c, options_.ignore_case);
   }
 
   // \r\n as one, or a newline of any kind; never the \r of \r\n alone.
@@ -258,6 +273,7 @@ class Parser {
   }
 
   NodePtr wrap(Kind kind, size_t begin, int depth) {
+    captures_ += kind == Kind::kGroup ? 1 : 0;
     return adopt(std::make_unique<Node>(kind), parse_body(begin, depth), begin);
   }
 
@@ -386,6 +402,7 @@ class Parser {
         item->max = std::max(item->max, repeat.max);
         continue;
       }
+      if (repeat.min == 1 && repeat.max == 1) continue;  // strings still join across it
       auto node = std::make_unique<Node>(Kind::kRepeat);
       node->greedy = greedy;
       node->min = repeat.min;
@@ -399,69 +416,9 @@ class Parser {
 
   Cursor cursor_;
   Options options_;
+  uint32_t captures_ = 0;
   int look_behind_ = 0;  // how many of them we are in
 };
-
-// The two or three literals from `begin` on that are the folding of other code points, if any.
-const MultipleFolding* find_sequence(const std::vector<NodePtr>& nodes, size_t begin, size_t size) {
-  for (const MultipleFolding& folding : multiple_foldings()) {
-    if ((folding.to[2] == 0 ? 2u : 3u) != size) continue;
-    bool same = true;
-    for (size_t i = 0; i < size && same; ++i) {
-      same = case_orbit(nodes[begin + i]->code_point).contains(folding.to[i]);
-    }
-    if (same) return &folding;
-  }
-  return nullptr;
-}
-
-const MultipleFolding* find_folding(uint32_t c) {
-  for (const MultipleFolding& folding : multiple_foldings()) {
-    if (folding.from == c) return &folding;
-  }
-  return nullptr;
-}
-
-// A code point of `folding`, or its sequence.
-NodePtr expand_folding(const MultipleFolding& folding) {
-  std::vector<NodePtr> branches;
-  branches.push_back(make_set(case_orbit(folding.from)));
-  std::vector<NodePtr> sequence;
-  for (uint32_t c : folding.to) {
-    if (c != 0) sequence.push_back(make_set(case_orbit(c)));
-  }
-  branches.push_back(make_list(Kind::kConcat, std::move(sequence)));
-  return make_list(Kind::kAlternate, std::move(branches));
-}
-
-// Oniguruma's way through a string: from the left, the longest sequence first. Look-behind knows
-// single code points only.
-std::vector<NodePtr> expand_string(std::vector<NodePtr> string, bool in_look_behind) {
-  std::vector<NodePtr> out;
-  for (size_t i = 0; i < string.size();) {
-    const MultipleFolding* folding = nullptr;
-    size_t size = 1;
-    if (!in_look_behind) {
-      for (size_t n = 3; n >= 2 && folding == nullptr; --n) {
-        if (string.size() - i < n) continue;
-        folding = find_sequence(string, i, n);
-        if (folding != nullptr) size = n;
-      }
-      if (folding == nullptr) folding = find_folding(string[i]->code_point);
-    }
-    if (folding != nullptr) {
-      out.push_back(expand_folding(*folding));
-    } else {
-      CodeSet orbit = case_orbit(string[i]->code_point);
-      out.push_back(orbit.single() ? make_literal(*orbit.single(), false)
-                                   : make_set(std::move(orbit)));
-    }
-    i += size;
-  }
-  return out;
-}
-
-bool ignores_case(const Node& node) { return node.kind == Kind::kLiteral && node.ignore_case; }
 
 }  // namespace
 
@@ -488,37 +445,6 @@ NodePtr make_list(Kind kind, std::vector<NodePtr> nodes) {
 }
 
 NodePtr parse(std::string_view pattern) { return Parser(pattern).parse(); }
-
-NodePtr expand_case(NodePtr node, bool in_look_behind) {
-  if (ignores_case(*node)) {
-    std::vector<NodePtr> string;
-    string.push_back(std::move(node));
-    return make_list(Kind::kConcat, expand_string(std::move(string), in_look_behind));
-  }
-  in_look_behind = in_look_behind || (node->kind == Kind::kLook && node->behind);
-  if (node->kind != Kind::kConcat) {
-    for (NodePtr& child : node->children) child = expand_case(std::move(child), in_look_behind);
-    return node;
-  }
-  std::vector<NodePtr> out;
-  std::vector<NodePtr> string;
-  const auto flush = [&] {
-    for (NodePtr& item : expand_string(std::move(string), in_look_behind)) {
-      out.push_back(std::move(item));
-    }
-    string.clear();
-  };
-  for (NodePtr& child : node->children) {
-    if (ignores_case(*child)) {
-      string.push_back(std::move(child));
-      continue;
-    }
-    flush();
-    out.push_back(expand_case(std::move(child), in_look_behind));
-  }
-  flush();
-  return make_list(Kind::kConcat, std::move(out));
-}
 
 std::string shown(std::string_view pattern) {
   constexpr size_t kShown = 200;

@@ -45,29 +45,6 @@ struct Instruction {
   uint32_t c = 0;
 };
 
-// Membership by two table look-ups, and one for ASCII.
-class SetTable {
- public:
-  explicit SetTable(const CodeSet& set);
-
-  bool ascii(uint8_t c) const { return ascii_[c]; }
-  bool contains(uint32_t c) const {
-    return (pages_[index_[c >> kPageBits]][(c >> 6) & 3] >> (c & 63) & 1) != 0;
-  }
-  // All code points from U+0080 on are members, or none is.
-  bool all_beyond_ascii() const { return beyond_ == Beyond::kAll; }
-  bool none_beyond_ascii() const { return beyond_ == Beyond::kNone; }
-
- private:
-  static constexpr uint32_t kPageBits = 8;
-  enum class Beyond : uint8_t { kNone, kAll, kSome };
-
-  std::array<bool, 128> ascii_{};
-  Beyond beyond_ = Beyond::kSome;
-  std::vector<uint16_t> index_;
-  std::vector<std::array<uint64_t, 4>> pages_;
-};
-
 // Alternatives in order, at most 64, and which of them can match by the next byte; 256 stands for
 // the end of the text.
 struct Branches {

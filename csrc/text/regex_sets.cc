@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <string>
 
 namespace affectrt {
@@ -142,6 +143,33 @@ void CodeSet::close_over_case() {
     }
   }
   add(more);
+}
+
+SetTable::SetTable(const CodeSet& set) {
+  for (uint32_t c = 0; c < 128; ++c) ascii_[c] = set.contains(c);
+  std::map<std::array<uint64_t, 4>, uint16_t> known;
+  const auto page_index = [&](const std::array<uint64_t, 4>& page) {
+    const auto [found, is_new] = known.emplace(page, static_cast<uint16_t>(pages_.size()));
+    if (is_new) pages_.push_back(page);
+    return found->second;
+  };
+  constexpr uint32_t kPage = 1u << kPageBits;
+  auto range = set.ranges().begin();
+  for (uint32_t begin = 0; begin < CodeSet::kEnd; begin += kPage) {
+    std::array<uint64_t, 4> page{};
+    for (auto r = range; r != set.ranges().end() && r->first < begin + kPage; ++r) {
+      if (r->first <= begin && r->second >= begin + kPage) {
+        page.fill(~uint64_t{0});
+        break;
+      }
+      const uint32_t end = std::min(r->second, begin + kPage) - begin;
+      for (uint32_t c = std::max(r->first, begin) - begin; c < end; ++c) {
+        page[c >> 6] |= uint64_t{1} << (c & 63);
+      }
+    }
+    while (range != set.ranges().end() && range->second <= begin + kPage) ++range;
+    index_.push_back(page_index(page));
+  }
 }
 
 std::bitset<256> lead_bytes(const CodeSet& set) {

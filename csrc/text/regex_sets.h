@@ -42,6 +42,24 @@ class CodeSet {
   std::vector<Range> ranges_;
 };
 
+// Membership by two table look-ups, and one for ASCII.
+class SetTable {
+ public:
+  explicit SetTable(const CodeSet& set);
+
+  bool ascii(uint8_t c) const { return ascii_[c]; }
+  bool contains(uint32_t c) const {
+    return (pages_[index_[c >> kPageBits]][(c >> 6) & 3] >> (c & 63) & 1) != 0;
+  }
+
+ private:
+  static constexpr uint32_t kPageBits = 8;
+
+  std::array<bool, 128> ascii_{};
+  std::vector<uint16_t> index_;
+  std::vector<std::array<uint64_t, 4>> pages_;
+};
+
 // The first bytes of the UTF-8 forms of the members.
 std::bitset<256> lead_bytes(const CodeSet& set);
 

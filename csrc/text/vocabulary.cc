@@ -19,11 +19,9 @@ Vocabulary Vocabulary::from_object(const json& object, const std::string& path) 
   std::vector<std::pair<std::string_view, uint32_t>> entries;
   entries.reserve(members.size());
   for (const auto& [token, id] : members) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
-        (id.is_number_unsigned() && id.get<uint64_t>() > kMaxId)) {
-      json_integer(id, kMaxId, path + "[" + json(token).dump() + "]");
-    }
-    entries.emplace_back(token, id.get<uint32_t>());
+    uint64_t value = id.is_number_unsigned() ? id.get<uint64_t>() : UINT64_MAX;
+    if (value > kMaxId) value = json_integer(id, kMaxId, path + "[" + json(token).dump() + "]");
+    entries.emplace_back(token, static_cast<uint32_t>(value));
   }
   // The object's own order depends on how nlohmann::json was configured.
   if (!std::is_sorted(entries.begin(), entries.end())) std::sort(entries.begin(), entries.end());
