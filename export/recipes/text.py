@@ -366,13 +366,14 @@ def _plot_curves(out: Path) -> None:
     points = [(r["step"], r["loss"]) for r in log if "loss" in r]
     left.plot(*zip(*points, strict=True), color="tab:blue", linewidth=0.8)
     left.set_xlabel("step")
-    left.set_ylabel("training loss (binary cross-entropy, summed over labels)", color="tab:blue")
+    left.set_ylabel("training loss (BCE, summed over labels)", color="tab:blue")
     right = left.twinx()
     points = [
         (r["step"], r["dev_macro_f1_in_sample"]) for r in log if "dev_macro_f1_in_sample" in r
     ]
     right.plot(*zip(*points, strict=True), "o-", color="tab:orange")
     right.set_ylabel("dev macro-F1 (thresholds fitted on dev)", color="tab:orange")
+    right.set_ylim(0, 0.7)
     figure.tight_layout()
     figure.savefig(out / "curves.png", dpi=120)
     plt.close(figure)
