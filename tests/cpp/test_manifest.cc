@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <random>
 
 #include "bundle/manifest.h"
 #include "bundle_image.h"
@@ -289,4 +290,37 @@ TEST_CASE("config.json: the longest row") {
   CHECK(contains(hf_error(R"({"model_type": "roberta", "max_position_embeddings": 3})"),
                  "leave no room for tokens"));
   CHECK(contains(hf_error(R"({"max_position_embeddings": "many"})"), "max_position_embeddings"));
+}
+
+TEST_CASE("config.json: whatever it holds, the outcome is a manifest or an Error") {
+  const std::string right =
+      R"({"model_type": "roberta", "id2label": {"0": "a", "1": "b"}, "num_labels": 2,
+          "problem_type": null, "max_position_embeddings": 514, "pad_token_id": 1})";
+  std::mt19937 random(5);
+  size_t refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = right;
+    for (auto changes = random() % 3 + 1; changes > 0; --changes) {
+      const size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text.erase(at, random() % 8);
+          break;
+        default:
+          text.insert(at, 1, "{}[]\",:0-e9"[random() % 12]);
+          break;
+      }
+    }
+    try {
+      const Manifest manifest = hf(text, R"({"model_max_length": )" + text + "}");
+      CHECK(manifest.heads.size() == 1);
+      CHECK(manifest.max_tokens >= 2);
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 10000);
 }
