@@ -59,10 +59,10 @@ def own(reference: Reference) -> Tokenizer:
     return Tokenizer.from_json(reference.to_str())
 
 
-def outcome(encode: Callable[[], Any]) -> object:
+def outcome(encode: Callable[..., Any], *arguments: object, **options: object) -> object:
     """The encoding as Python objects, or None when the side refuses the text."""
     try:
-        return plain(encode())
+        return plain(encode(*arguments, **options))
     except Error:
         return None
     except BaseException as error:  # a Rust panic is a BaseException
@@ -86,8 +86,8 @@ def compare(
                 raise
             for text in chunk:
                 parity.texts += 1
-                a = outcome(lambda text=text: reference.encode(text))
-                b = outcome(lambda text=text: tokenizer.encode(text))
+                a = outcome(reference.encode, text)
+                b = outcome(tokenizer.encode, text)
                 if a != b:
                     parity.note(text, a, b)
             continue
