@@ -63,7 +63,7 @@ uint32_t read_braced(Cursor* cursor, uint32_t base, size_t most) {
   return *c;
 }
 
-CodeSet read_property(Cursor* cursor, bool negative) {
+CodeSet read_property(Cursor* cursor, bool negative, bool in_class) {
   const size_t begin = cursor->at();
   std::string_view name;
   if (cursor->take("{")) {
@@ -78,7 +78,7 @@ CodeSet read_property(Cursor* cursor, bool negative) {
     cursor->next();
     name = cursor->pattern().substr(begin, cursor->at() - begin);
   }
-  std::optional<CodeSet> set = named_set(name);
+  std::optional<CodeSet> set = named_set(name, in_class);
   if (!set) {
     cursor->error_at(begin, "unknown or unsupported property '" + std::string(name) + "'");
   }
@@ -175,13 +175,13 @@ std::optional<uint32_t> Cursor::number(uint32_t base, size_t most) {
   return static_cast<uint32_t>(value);
 }
 
-Escape read_escape(Cursor* cursor) {
+Escape read_escape(Cursor* cursor, bool in_class) {
   if (cursor->done()) cursor->error("the pattern ends with a backslash");
   const size_t begin = cursor->at();
   const uint32_t c = cursor->next();
   const auto code_point = [](uint32_t value) { return Escape{Escape::kCodePoint, value, {}}; };
-  const auto named = [](std::string_view name, bool negative) {
-    CodeSet set = *named_set(name);
+  const auto named = [in_class](std::string_view name, bool negative) {
+    CodeSet set = *named_set(name, in_class);
     if (negative) set.invert();
     return Escape{Escape::kSet, 0, std::move(set)};
   };
@@ -200,7 +200,7 @@ Escape read_escape(Cursor* cursor) {
       return named("xdigit", c == 'H');
     case 'p':
     case 'P':
-      return {Escape::kSet, 0, read_property(cursor, c == 'P')};
+      return {Escape::kSet, 0, read_property(cursor, c == 'P', in_class)};
     case 'x':
       if (cursor->take("{")) return code_point(read_braced(cursor, 16, 8));
       return code_point(read_bytes(cursor, cursor->number(16, 2).value_or(0), 16));
@@ -300,7 +300,7 @@ class ClassReader {
       return;
     }
     const size_t begin = cursor_.at();
-    Escape escape = read_escape(&cursor_);
+    Escape escape = read_escape(&cursor_, true);
     switch (escape.kind) {
       case Escape::kSet:
         add_set(escape.set);
@@ -340,16 +340,11 @@ class ClassReader {
     if (negated) name.remove_prefix(1);
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
     if (name.empty() || !std::all_of(name.begin(), name.end(), is_letter)) return false;
-    static constexpr std::string_view kNames[] = {"alnum", "alpha",  "blank", "cntrl", "digit",
-                                                  "graph", "lower",  "print", "punct", "space",
-                                                  "upper", "xdigit", "ascii", "word"};
-    if (std::find(std::begin(kNames), std::end(kNames), name) == std::end(kNames)) {
-      cursor_.error("unknown POSIX bracket '" + std::string(name) + "'");
-    }
-    CodeSet set = *named_set(name);
-    if (negated) set.invert();
+    std::optional<CodeSet> set = posix_set(name);
+    if (!set) cursor_.error("unknown POSIX bracket '" + std::string(name) + "'");
+    if (negated) set->invert();
     cursor_.seek(cursor_.at() + end + 2);
-    add_set(set);
+    add_set(*set);
     return true;
   }
 

@@ -46,7 +46,7 @@ struct Escape {
 
 // After the backslash. Handles characters by number and name, \w \d \s \h and their negations,
 // \p{..}.
-Escape read_escape(Cursor* cursor);
+Escape read_escape(Cursor* cursor, bool in_class);
 
 // A byte by its octal number of up to three digits, and from 0x80 on the UTF-8 sequence of such
 // bytes that it starts. At the first digit.

@@ -145,7 +145,7 @@ class Parser {
   }
 
   NodePtr parse_escape(size_t begin) {
-    Escape escape = read_escape(&cursor_);
+    Escape escape = read_escape(&cursor_, false);
     if (escape.kind == Escape::kSet) return make_set(std::move(escape.set));
     if (escape.kind == Escape::kCodePoint) {
       return make_literal(escape.code_point, options_.ignore_case);
@@ -295,7 +295,7 @@ class Parser {
   }
 
   NodePtr named_group(size_t begin, int depth, char close) {
-    static const CodeSet word = *named_set("word");
+    static const CodeSet word = *named_set("word", false);
     const size_t name_begin = cursor_.at();
     while (!cursor_.done() && !cursor_.peek_is(close)) {
       const uint32_t c = cursor_.next();

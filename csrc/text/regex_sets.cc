@@ -184,7 +184,7 @@ std::bitset<256> lead_bytes(const CodeSet& set) {
   return bytes;
 }
 
-std::optional<CodeSet> named_set(std::string_view name) {
+std::optional<CodeSet> named_set(std::string_view name, bool in_class) {
   std::string plain;
   for (char c : name) {
     if (c == ' ' || c == '-' || c == '_') continue;
@@ -194,7 +194,27 @@ std::optional<CodeSet> named_set(std::string_view name) {
       std::lower_bound(std::begin(kSetNames), std::end(kSetNames), plain,
                        [](const SetName& a, const std::string& b) { return a.name < b; });
   if (found == std::end(kSetNames) || found->name != plain) return std::nullopt;
-  return decode_set(found->set);
+  CodeSet set = decode_set(found->set);
+  if (in_class && plain == "word") {
+    CodeSet numbers = CodeSet::range(0xB2, 0xB4);
+    numbers.add(0xB9, 0xBA);
+    numbers.add(0xBC, 0xBF);
+    numbers.invert();
+    set.intersect(numbers);
+  }
+  return set;
+}
+
+std::optional<CodeSet> posix_set(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"alnum", "alpha",  "blank", "cntrl", "digit",
+                                                "graph", "lower",  "print", "punct", "space",
+                                                "upper", "xdigit", "ascii", "word"};
+  if (std::find(std::begin(kNames), std::end(kNames), name) == std::end(kNames)) {
+    return std::nullopt;
+  }
+  std::optional<CodeSet> set = named_set(name, true);
+  if (name == "punct") set->add(*named_set("symbol", true));
+  return set;
 }
 
 CodeSet case_orbit(uint32_t c) {

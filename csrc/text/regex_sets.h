@@ -63,8 +63,12 @@ class SetTable {
 // The first bytes of the UTF-8 forms of the members.
 std::bitset<256> lead_bytes(const CodeSet& set);
 
-// A property or POSIX bracket by name; case, spaces, hyphens and underscores do not count.
-std::optional<CodeSet> named_set(std::string_view name);
+// A property by name; case, spaces, hyphens and underscores do not count. Word (\w) is not the same
+// inside brackets: Oniguruma looks up Latin-1 in a table of its own outside, which has the numbers
+// ²³¹¼½¾.
+std::optional<CodeSet> named_set(std::string_view name, bool in_class);
+// A POSIX bracket; its punct has the symbols, unlike the property.
+std::optional<CodeSet> posix_set(std::string_view name);
 
 // `c` and all that stands for it, alone, under (?i).
 CodeSet case_orbit(uint32_t c);

@@ -93,9 +93,13 @@ TEST_CASE("properties") {
   CHECK(matches(R"(\p{White_Space}\p{whitespace})", "\u00a0\u3000") == "[\u00a0\u3000]");
   CHECK(matches(R"(\d+|\s|\w)", "١٢ é") == "[١٢][ ][é]");
   CHECK(matches(R"(\h+)", "xFf09g") == "[Ff09]");
-  CHECK(affectrt::named_set("Lu")->contains('A'));
-  CHECK_FALSE(affectrt::named_set("Lu")->contains('a'));
-  CHECK_FALSE(affectrt::named_set("nonsense").has_value());
+  CHECK(matches(R"(\w+|[\w]+|[^\w]+)", "a\u00b9\u00bd") == "[a\u00b9\u00bd]");
+  CHECK(matches(R"([\w]+)", "a\u00b9\u00bd\u0660") == "[a][\u0660]");
+  CHECK(matches(R"([[:punct:]]|\p{Punct})", "$!") == "[$][!]");
+  CHECK(matches(R"([\p{Punct}])", "$!") == "[!]");
+  CHECK(affectrt::named_set("Lu", false)->contains('A'));
+  CHECK_FALSE(affectrt::named_set("Lu", false)->contains('a'));
+  CHECK_FALSE(affectrt::named_set("nonsense", false).has_value());
 }
 
 TEST_CASE("quantifiers") {
