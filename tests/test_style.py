@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ["python", "export", "tests", "bench"]
 
 
-def run(module: str, *arguments: str) -> None:
+def run(module: str, *arguments: str, cwd: Path = ROOT) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -36,9 +36,13 @@ def test_ruff() -> None:
     run("ruff", "format", "--check", *PYTHON)
 
 
-def test_mypy_strict() -> None:
-    run("mypy", "python/affectrt")
-    run("mypy", "-p", "affectrt.export")
+def test_mypy_strict(tmp_path: Path) -> None:
+    package = tmp_path / "affectrt"  # as it is installed: export/ inside of the package
+    package.mkdir()
+    for entry in (ROOT / "python" / "affectrt").iterdir():
+        (package / entry.name).symlink_to(entry)
+    (package / "export").symlink_to(ROOT / "export")
+    run("mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "affectrt", cwd=tmp_path)
 
 
 def test_stubs_match_the_compiled_module() -> None:
@@ -76,7 +80,9 @@ def test_files_stay_readable() -> None:
 
 
 def test_core_neither_prints_nor_exits() -> None:
-    forbidden = re.compile(r"\b(?:std::cout|std::cerr|printf|fprintf|abort|exit|_Exit|terminate)\s*[(<]")
+    forbidden = re.compile(
+        r"\b(?:std::cout|std::cerr|printf|fprintf|abort|exit|_Exit|terminate)\s*[(<]"
+    )
     for file in sources(".h", ".cc"):
         for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
             assert not forbidden.search(line), f"{file}:{number}: {line.strip()}"

@@ -56,7 +56,9 @@ def f1_per_label(decided: NDArray[np.bool_], targets: Floats) -> NDArray[np.floa
     """F1 of each label, 0 where neither side has it; ``[labels]``."""
     hits = (decided & (targets > 0)).sum(0)
     total = decided.sum(0) + (targets > 0).sum(0)
-    return np.divide(2.0 * hits, total, out=np.zeros(len(hits)), where=total > 0)
+    f1 = np.zeros(len(hits))
+    np.divide(2.0 * hits, total, out=f1, where=total > 0)
+    return f1
 
 
 def micro_f1(decided: NDArray[np.bool_], targets: Floats) -> float:

@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     # A positive weight w shifts the fitted log-odds by log w: taken back here, so that the sigmoid
     # is a probability again and one temperature can calibrate it.
     with torch.no_grad():
-        model.heads["emotion"].bias -= torch.log(weight.to(args.device))
+        bias = model.get_parameter("heads.emotion.bias")
+        bias -= torch.log(weight.to(bias.device))
     report = _decide_and_measure(args, model, tokens, splits)
     _plot_curves(args.out)
     print(json.dumps(report["metrics"], indent=2))
@@ -104,9 +105,10 @@ def _tokenise(base: Path, texts: list[str]) -> list[list[int]]:
 
 def _encoder(base: Path) -> nn.Module:
     # No dropout on attention weights: the fused attention of torch's CPU path cannot do it.
-    return AutoModel.from_pretrained(
+    encoder: nn.Module = AutoModel.from_pretrained(
         base, dtype=torch.float32, add_pooling_layer=False, attention_probs_dropout_prob=0.0
     )
+    return encoder
 
 
 def _targets(
@@ -192,7 +194,7 @@ def _train(
     )
     lengths = [len(t) for t in tokens["train"]]
     per_epoch = len(_batches(lengths, args.batch_size, np.random.default_rng(0)))
-    total = args.epochs * per_epoch
+    total = int(args.epochs) * per_epoch
     last = min(total, args.stop_step or total)
 
     def factor(step: int) -> float:
@@ -242,7 +244,7 @@ def _train(
         loss = nn.functional.binary_cross_entropy_with_logits(
             logits, targets[batch].to(device), pos_weight=weight, reduction="sum"
         ) / len(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
