@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     # is a probability again and one temperature can calibrate it.
     with torch.no_grad():
         bias = model.get_parameter("heads.emotion.bias")
-        bias -= torch.log(weight.to(bias.device))
+        bias.sub_(torch.log(weight.to(bias.device)))
     report = _decide_and_measure(args, model, tokens, splits)
     _plot_curves(args.out)
     print(json.dumps(report["metrics"], indent=2))
