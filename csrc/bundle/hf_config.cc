@@ -12,8 +12,8 @@
 namespace affectrt {
 namespace {
 
-constexpr int64_t kMaxLabels = 10'000;
-constexpr int64_t kMaxTokens = int64_t{1} << 20U;
+constexpr int64_t kMaxLabels = kManifestMaxLabels;
+constexpr int64_t kMaxTokens = kManifestMaxTokens;
 constexpr int64_t kDefaultTokens = 512;
 
 // How a family's positions bound the length of its input.
@@ -113,6 +113,7 @@ std::optional<int64_t> tokenizer_tokens(std::string_view tokenizer_config_json,
 
 std::vector<std::string> numbered_labels(int64_t count) {
   std::vector<std::string> labels;
+  labels.reserve(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i) labels.push_back("LABEL_" + std::to_string(i));
   return labels;
 }
@@ -142,6 +143,7 @@ std::vector<std::string> listed_labels(const JsonField& id2label) {
     }
   }
   std::vector<std::string> labels;
+  labels.reserve(by_id.size());
   for (auto& [id, label] : by_id) labels.push_back(std::move(label));
   return labels;
 }

@@ -15,15 +15,14 @@ namespace {
 constexpr size_t kMaxManifestBytes = size_t{4} << 20U;
 constexpr size_t kMaxManifestDepth = 32;
 constexpr size_t kMaxHeads = 64;
-constexpr size_t kMaxLabels = 10'000;
+constexpr size_t kMaxLabels = kManifestMaxLabels;
 constexpr size_t kMaxLabelLength = 256;
 constexpr size_t kMaxLineLength = 256;
 constexpr size_t kMaxTextLength = 16'384;
 constexpr size_t kMaxListed = 1024;  // data sets, metrics
-constexpr int64_t kMaxTokens = int64_t{1} << 20U;
 constexpr double kMinTemperature = 1e-3;
 constexpr double kMaxTemperature = 1e3;
-constexpr int64_t kMaxFileBytes = (int64_t{1} << 53U) - 1;  // exact in every JSON reader
+constexpr int64_t kMaxFileBytes = 9'007'199'254'740'991;  // 2^53 - 1: exact in every JSON reader
 
 Task read_task(const JsonField& field) {
   const std::string& task = field.line(1, kMaxLineLength);
@@ -201,7 +200,7 @@ Manifest parse_manifest(std::string_view affectrt_json, const std::string& origi
   }
   read_model(root.at("model"), &manifest);
   manifest.max_tokens =
-      static_cast<uint32_t>(root.at("input").at("max_tokens").integer(2, kMaxTokens));
+      static_cast<uint32_t>(root.at("input").at("max_tokens").integer(2, kManifestMaxTokens));
   read_heads(root.at("heads"), &manifest);
   read_files(root.at("files"), &manifest);
   check_provenance(root);

@@ -9,6 +9,10 @@
 
 namespace affectrt {
 
+// Bounds of FORMAT.md, section 3.
+constexpr int64_t kManifestMaxTokens = 1'048'576;
+constexpr int64_t kManifestMaxLabels = 10'000;
+
 enum class Task { kSingleLabel, kMultiLabel, kRegression };
 
 struct Head {
