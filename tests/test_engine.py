@@ -21,7 +21,7 @@ pytest.importorskip("onnxruntime")
 from onnx_models import LABELS, graph_bytes, head, write_model
 
 from affectrt import _core
-from affectrt.errors import BackendError, InputError, ModelFileError, NotFoundError
+from affectrt.errors import BackendError, Error, InputError, ModelFileError, NotFoundError
 from affectrt.loading import find_onnxruntime
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -492,6 +492,14 @@ def test_path_that_cannot_be_one() -> None:
 def test_unknown_backend(build: Build) -> None:
     with pytest.raises(InputError, match="'tpu'"):
         build(backend="tpu")
+
+
+def test_native_needs_weights_and_has_no_providers(build: Build) -> None:
+    assert build(backend="auto").backend_name == "onnxruntime"
+    with pytest.raises(Error, match=r"weights\.safetensors"):
+        build(backend="native")
+    with pytest.raises(InputError, match="providers"):
+        build(backend="native", providers=["CPUExecutionProvider"])
 
 
 def test_tokenizer_is_the_models_own_and_outlives_it(build: Build) -> None:

@@ -116,10 +116,11 @@ double hierarchy_quota(const std::string& file_system_root, bool version_2) {
       group.compare(0, shown, mount.root) == 0 && (group.size() == shown || group[shown] == '/');
   if (mount.root != "/" && inside) group.erase(0, shown);
   // A group may use no more than each of its ancestors may.
+  const std::string root = file_system_root + mount.point;
   double least = 0.0;
   while (true) {
     while (!group.empty() && group.back() == '/') group.pop_back();
-    const double quota = group_quota(file_system_root + mount.point + group, version_2);
+    const double quota = group_quota(root + group, version_2);
     if (quota > 0.0 && (least <= 0.0 || quota < least)) least = quota;
     if (group.empty()) return least;
     group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
@@ -150,7 +151,7 @@ uint64_t enabled_register_state() {
   uint32_t low = 0;
   uint32_t high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (static_cast<uint64_t>(high) << 32) | low;
+  return (static_cast<uint64_t>(high) << 32U) | low;
 }
 
 // Bit numbers: Intel SDM volume 2A, CPUID; XCR0 bits: volume 1, 13.3.
@@ -158,15 +159,15 @@ CpuFeatures detect() {
   CpuFeatures found;
   uint32_t a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return found;
-  const auto bit = [](uint32_t word, int index) { return ((word >> index) & 1U) != 0; };
+  const auto bit = [](uint32_t word, uint32_t index) { return ((word >> index) & 1U) != 0; };
   found.sse41 = bit(c, 19);
   const bool has_xgetbv = bit(c, 27);
   const bool has_avx = bit(c, 28);
   const bool has_fma = bit(c, 12);
   const bool has_f16c = bit(c, 29);
   const uint64_t state = has_xgetbv ? enabled_register_state() : 0;
-  const bool saves_ymm = (state & 0x06) == 0x06;  // XMM and the upper halves of YMM
-  const bool saves_zmm = (state & 0xe6) == 0xe6;  // and opmask, ZMM 0-15 upper, ZMM 16-31
+  const bool saves_ymm = (state & 0x06U) == 0x06U;  // XMM and the upper halves of YMM
+  const bool saves_zmm = (state & 0xe6U) == 0xe6U;  // and opmask, ZMM 0-15 upper, ZMM 16-31
   if (!has_avx || !saves_ymm) return found;
   found.fma = has_fma;
   found.f16c = has_f16c;
@@ -190,8 +191,8 @@ CpuFeatures detect() {
   found.neon = true;  // part of the base architecture
   // Bit numbers of the kernel's user interface (Documentation/arch/arm64/elf_hwcaps.rst); the
   // headers of an older C library may lack the names.
-  found.dotprod = ((getauxval(AT_HWCAP) >> 20) & 1U) != 0;
-  found.i8mm = ((getauxval(AT_HWCAP2) >> 13) & 1U) != 0;
+  found.dotprod = ((getauxval(AT_HWCAP) >> 20U) & 1U) != 0;
+  found.i8mm = ((getauxval(AT_HWCAP2) >> 13U) & 1U) != 0;
   return found;
 }
 #elif defined(__aarch64__) && defined(__APPLE__)

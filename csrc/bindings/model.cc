@@ -95,7 +95,7 @@ struct Texts {
 // A file name as the operating system has it, from str, bytes or os.PathLike.
 std::string path_argument(py::handle path) {
   PyObject* bytes = nullptr;
-  if (PyUnicode_FSConverter(path.ptr(), &bytes) == 0) {
+  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes)) == 0) {
     if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_TypeError)) {
       throw py::error_already_set();
     }
@@ -199,7 +199,7 @@ std::string manifest_json(const Manifest& manifest) {
     Json thresholds = Json::array();
     for (const float threshold : head.thresholds) thresholds.push_back(shortest_decimal(threshold));
     Json unsure_below = nullptr;
-    if (head.unsure_below) unsure_below = shortest_decimal(*head.unsure_below);
+    if (const auto bound = head.unsure_below; bound) unsure_below = shortest_decimal(*bound);
     heads.push_back({{"name", head.name},
                      {"task", task_name(head.task)},
                      {"labels", head.labels},
@@ -281,6 +281,7 @@ void bind_errors(py::module_& /*m*/) {
   for (const auto& [kind, name] : names) {
     error_classes()[static_cast<int>(kind)] = errors.attr(name);
   }
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): pybind11 wants this very signature
   py::register_local_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);

@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -13,21 +15,24 @@ namespace {
 constexpr size_t kLogLines = 4;
 constexpr size_t kLogLineBytes = 600;
 
-std::vector<std::string>& thread_log() {
-  thread_local std::vector<std::string> lines;
-  return lines;
+// A ring of the last lines.
+struct ThreadLog {
+  char lines[kLogLines][kLogLineBytes];
+  size_t count = 0;
+};
+
+ThreadLog& thread_log() {
+  thread_local ThreadLog log;
+  return log;
 }
 
 // Called by the library from any of its threads; must not throw.
 void keep_log(void* /*parameter*/, int /*severity*/, const char* /*category*/,
-              const char* /*log_id*/, const char* /*code_location*/, const char* message) {
-  try {
-    std::vector<std::string>& lines = thread_log();
-    if (lines.size() == kLogLines) lines.erase(lines.begin());
-    lines.push_back(std::string(message == nullptr ? "" : message).substr(0, kLogLineBytes));
-  } catch (...) {
-    // Out of memory: an error message that lacks its detail is still an error message.
-  }
+              const char* /*log_id*/, const char* /*code_location*/, const char* message) noexcept {
+  ThreadLog& log = thread_log();
+  std::snprintf(log.lines[log.count % kLogLines], kLogLineBytes, "%s",
+                message == nullptr ? "" : message);
+  ++log.count;
 }
 
 std::string canonical(const std::string& path) {
@@ -84,13 +89,14 @@ Loaded load(const std::string& path) {
 
 }  // namespace
 
-void clear_onnxruntime_log() { thread_log().clear(); }
+void clear_onnxruntime_log() { thread_log().count = 0; }
 
 std::string onnxruntime_log() {
+  const ThreadLog& log = thread_log();
   std::string joined;
-  for (const std::string& line : thread_log()) {
+  for (size_t i = log.count - std::min(log.count, kLogLines); i < log.count; ++i) {
     if (!joined.empty()) joined += " | ";
-    joined += line;
+    joined += log.lines[i % kLogLines];
   }
   return joined;
 }

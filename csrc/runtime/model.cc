@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "engine/native_backend.h"
 #include "engine/onnxruntime_backend.h"
 #include "runtime/batch_plan.h"
 #include "runtime/token_rows.h"
@@ -25,19 +26,26 @@ constexpr int32_t kDefaultBatchTokens = 4096;
 // The one place that knows which backends there are.
 std::unique_ptr<const Backend> make_backend(const std::shared_ptr<const Bundle>& bundle,
                                             const ModelOptions& options) {
+  const std::string& wanted = options.backend;
   const BackendOptions& backend_options = options.backend_options;
-  if (options.backend == "native") {
-    throw Error(ErrorKind::kUnsupported,
-                "backend 'native' is not in this build; 'onnxruntime' and 'auto' are");
+  const bool wants_provider = !backend_options.providers.empty();
+  if (wanted != "auto" && wanted != "native" && wanted != "onnxruntime") {
+    throw Error(ErrorKind::kInput,
+                "no backend '" + wanted + "'; there are 'auto', 'native' and 'onnxruntime'");
   }
-  if (options.backend != "auto" && options.backend != "onnxruntime") {
-    throw Error(ErrorKind::kInput, "no backend '" + options.backend +
-                                       "'; there are 'auto', 'native' and 'onnxruntime'");
+  if (wanted == "native" && wants_provider) {
+    throw Error(ErrorKind::kInput,
+                "execution providers belong to the backend 'onnxruntime'; leave them out for "
+                "'native'");
   }
-  if (!bundle->has(kOnnxEntry) && bundle->has(kWeightsEntry)) {
-    throw Error(ErrorKind::kUnsupported, "'" + bundle->path() + "' has " + kWeightsEntry +
-                                             " only, for a backend that is not in this build; " +
-                                             kOnnxEntry + " would run");
+  if (wanted == "native") return make_native_backend(bundle, backend_options);
+  if (wanted == "onnxruntime") return make_onnxruntime_backend(bundle, backend_options);
+  if (!wants_provider && native_backend_supports(*bundle)) {
+    return make_native_backend(bundle, backend_options);
+  }
+  // Without a graph the native backend says what it lacks.
+  if (!wants_provider && !bundle->has(kOnnxEntry) && bundle->has(kWeightsEntry)) {
+    return make_native_backend(bundle, backend_options);
   }
   return make_onnxruntime_backend(bundle, backend_options);
 }
@@ -152,6 +160,7 @@ Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vecto
 
   Prediction prediction;
   std::vector<int32_t> lengths;
+  lengths.reserve(rows.size());
   for (const TokenRow& row : rows) {
     const int32_t length = static_cast<int32_t>(row.ids.size());
     lengths.push_back(length);
@@ -160,6 +169,7 @@ Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vecto
   }
 
   std::vector<std::vector<float>> all_logits;
+  all_logits.reserve(wanted.size());
   for (const size_t head : wanted) {
     all_logits.emplace_back(inputs.size() * manifest().heads[head].labels.size());
   }

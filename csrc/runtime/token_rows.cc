@@ -16,7 +16,7 @@ namespace affectrt {
 namespace {
 
 // A thread costs some 50 microseconds to start, a text of twenty words about as much to encode.
-constexpr size_t kBytesPerThread = 64 * 1024;
+constexpr size_t kBytesPerThread = size_t{64} << 10U;
 constexpr size_t kRowsPerTake = 32;
 
 std::vector<int32_t> narrowed(const std::vector<uint32_t>& values) {
@@ -70,13 +70,13 @@ class Work {
   // Returns when no input is left, after a failure, or when `keep_going` says false.
   std::optional<Failure> work(const std::function<bool()>& keep_going) {
     while (!stopped_.load(std::memory_order_relaxed)) {
-      const size_t begin = next_.fetch_add(kRowsPerTake, std::memory_order_relaxed);
-      if (begin >= inputs_.size()) break;
       if (keep_going && !keep_going()) {
         stopped_.store(true);
         interrupted_.store(true);
         break;
       }
+      const size_t begin = next_.fetch_add(kRowsPerTake, std::memory_order_relaxed);
+      if (begin >= inputs_.size()) break;
       const size_t end = std::min(begin + kRowsPerTake, inputs_.size());
       for (size_t row = begin; row < end; ++row) {
         try {
