@@ -17,6 +17,7 @@ from .bundle import read_manifest, write_bundle
 from .checkpoint import LoadedCheckpoint, load_checkpoint
 from .data import ParityData, builtin_data, read_data
 from .manifest import add_parity_metrics, check_exportable, make_manifest, same_heads
+from .native_weights import native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
 from .parity import BARS, ParityReport, measure
 from .quantize_onnx import quantize_onnx
@@ -36,7 +37,7 @@ def export_checkpoint(
     name: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-    engines: Sequence[str] = ("onnxruntime",),
+    engines: Sequence[str] | None = None,
     enforce_bars: bool = True,
 ) -> ParityReport:
     """Turn a local sequence-classification checkpoint into one `.affect` file, with its proof.
@@ -54,7 +55,8 @@ def export_checkpoint(
         overwrite: whether an existing `out` may be replaced.
         progress: called with the name of each step as it begins.
         engines: what the file shall run on: ``"onnxruntime"`` (an ONNX graph), ``"native"``
-            (weights for affectrt's own engine), or both. The report compares each with the
+            (weights for affectrt's own engine), or both; if not given, native where it computes
+            the checkpoint's family, else onnxruntime. The report compares each with the
             checkpoint.
         enforce_bars: with False, a product beyond the bars is written all the same, with a report
             that says so.
@@ -72,7 +74,7 @@ def export_checkpoint(
     source, target = Path(checkpoint), Path(out)
     if precision not in PRECISIONS:
         raise ExportError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
-    if not engines or not set(engines) <= set(ENGINES):
+    if engines is not None and not (engines and set(engines) <= set(ENGINES)):
         raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
     _check_target(target, overwrite)
 
@@ -81,6 +83,8 @@ def export_checkpoint(
         loaded = replace(load_checkpoint(folder), path=source)
         check_exportable(loaded)
         rows = _rows(data, loaded)
+        if engines is None:
+            engines = ("native",) if native_engine_runs(loaded) else ("onnxruntime",)
         files: dict[str, bytes | Path] = {
             "config.json": (folder / "config.json").read_bytes(),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
@@ -88,11 +92,11 @@ def export_checkpoint(
         if "onnxruntime" in engines:
             files["model.onnx"] = _onnx(loaded, precision, step)
         if "native" in engines:
-            from .native_weights import write_native_weights
-
             step("write the native engine's weights")
             files["weights.safetensors"] = write_native_weights(loaded, precision)
-        recipe = _command("export", source, "--out", target, "--precision", precision, data=data)
+        recipe = _command(
+            "export", source, "--out", target, "--precision", precision, *_flags(engines), data=data
+        )
         manifest = make_manifest(
             loaded, name=name, precision=precision, recipe=recipe, entries=tuple(files)
         )
@@ -185,6 +189,10 @@ def _image_if_small(graph: Any) -> bytes | None:
         return to_bytes(graph)
     except UnsupportedError:
         return None
+
+
+def _flags(engines: Sequence[str]) -> list[str]:
+    return [word for engine in engines for word in ("--engine", engine)]
 
 
 def _backends(manifest: dict[str, Any]) -> tuple[str, ...]:

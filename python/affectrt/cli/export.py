@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("fp32", "int8"), default="fp32", help="of the weights"
     )
     parser.add_argument(
+        "--engine",
+        action="append",
+        choices=("native", "onnxruntime"),
+        help="what the file runs on; may be given twice "
+        "(default: native where it computes the family, else onnxruntime)",
+    )
+    parser.add_argument(
         "--data", metavar="FILE.jsonl", help='rows {"text", "label"|"labels"|"value"} to check on'
     )
     parser.add_argument("--name", help="the model's name (default: the checkpoint's)")
@@ -45,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint,
         out,
         precision=args.precision,
+        engines=args.engine,
         data=data,
         name=args.name,
         overwrite=args.overwrite,
