@@ -44,6 +44,9 @@ FAMILIES = {
     "deberta": True,
     "deberta-v2": True,
 }
+# Attention as products and a softmax: what the ONNX graph is made of. Some versions of transformers
+# choose between it and torch's fused function when a network is built, some when it runs.
+_PLAIN_ATTENTION = {"attn_implementation": "eager"}
 
 
 @dataclass(frozen=True)
@@ -321,7 +324,7 @@ def _pooled(
     from_config: Any = AutoModel.from_config
 
     def build() -> nn.Module:
-        encoder = from_config(hf_config, **_no_pooler(config))
+        encoder = from_config(hf_config, **_PLAIN_ATTENTION, **_no_pooler(config))
         return PooledEncoder(encoder, heads, own.get("pooling", "mean"))
 
     return _built(path, weights, build), tuple(heads)
@@ -337,7 +340,7 @@ def _hf_classifier(
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     hf_config = _hf_config(path, config)
     from_config: Any = AutoModelForSequenceClassification.from_config
-    classifier = _built(path, weights, lambda: from_config(hf_config))
+    classifier = _built(path, weights, lambda: from_config(hf_config, **_PLAIN_ATTENTION))
     names = hf_config.id2label
     if sorted(names) != list(range(hf_config.num_labels)):
         raise ExportError(

@@ -85,10 +85,13 @@ def export_onnx(checkpoint: LoadedCheckpoint) -> ir.Model:
                 verbose=False,
             )
     except Exception as error:  # the exporter has its own tree of exceptions, torch another
-        reason = str(error).strip().splitlines()
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter wraps what happened in advice
+            cause = cause.__cause__
+        reason = (str(cause).strip() or repr(cause)).splitlines()[0]
         raise ExportError(
             f"{checkpoint.path}: torch {torch.__version__} cannot trace this {checkpoint.family} "
-            f"model to ONNX: {type(error).__name__}: {reason[0] if reason else ''}"
+            f"model to ONNX: {type(cause).__name__}: {reason}"
         ) from error
     assert program is not None  # it is None only where export() is given a file to write
     model: ir.Model = program.model
