@@ -73,9 +73,11 @@ struct TileInt {
   static constexpr int kVectors = kPanels * 16 / S::kLanes;
   static constexpr int kPerPanel = 16 / S::kLanes;
 
-  // out [kRows, kPanels * 16]; b_panel_stride in bytes.
+  // out [kRows, kPanels * 16]; b_panel_stride in bytes. `ahead` is asked for while this tile is
+  // computed: two lines a step, from `ahead` and from b_panel_stride behind it.
   __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
-                                            size_t b_panel_stride, size_t steps, int32_t* out) {
+                                            size_t b_panel_stride, size_t steps, uintptr_t ahead,
+                                            int32_t* out) {
     typename S::TileI sum[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -95,8 +97,11 @@ struct TileInt {
 #pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::dot(sum[r][v], x, columns[v]);
       }
+      S::prefetch(ahead);
+      S::prefetch(ahead + b_panel_stride);
       a += 4;
       b += 64;
+      ahead += 64;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -133,12 +138,27 @@ inline void for_row_tiles(size_t rows, Body body) {
   }
 }
 
-template <class S>
-inline typename S::F apply_epilogue(Epilogue epilogue, typename S::F x, const float* residual,
-                                    size_t at) {
-  if (epilogue == Epilogue::kBiasGelu) return gelu<S>(x);
-  if (epilogue == Epilogue::kBiasResidual) return S::add(x, S::load(residual + at));
-  return x;
+// x[kPanels] to c; `at` is where c, and residual, hold them.
+template <class S, Epilogue kEpilogue, int kPanels>
+inline void finish_row(typename S::F (&x)[kPanels], const float* residual, float* c, size_t at) {
+  if constexpr (kEpilogue == Epilogue::kBiasGelu && kPanels == 4) {
+    using Four = Two<Two<S>>;
+    const typename Four::F y = gelu<Four>({{x[0], x[1]}, {x[2], x[3]}});
+    S::store(c + at, y.a.a);
+    S::store(c + at + 16, y.a.b);
+    S::store(c + at + 32, y.b.a);
+    S::store(c + at + 48, y.b.b);
+    return;
+  }
+#pragma GCC unroll 4
+  for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
+    typename S::F y = x[p];
+    if constexpr (kEpilogue == Epilogue::kBiasGelu) y = gelu<S>(y);
+    if constexpr (kEpilogue == Epilogue::kBiasResidual) {
+      y = S::add(y, S::load(residual + at + p * 16));
+    }
+    S::store(c + at + p * 16, y);
+  }
 }
 
 // `Shape` says how many rows fit the registers beside 4, 2 or 1 panels.
@@ -150,22 +170,31 @@ struct GemmIntDriver {
     const size_t panel_bytes = g.steps * 64;
     const int8_t* b = g.b + panel * panel_bytes;
     alignas(64) int32_t sums[kMaxRows * kPanels * 16];
+    // The next strip of weights comes from far: the first tiles of this one ask for it, two panels
+    // each. The others ask again for what they have.
+    const auto here = reinterpret_cast<uintptr_t>(b);  // numbers: the next strip need not exist
+    uintptr_t ahead = here + kPanels * panel_bytes;
+    const uintptr_t ahead_end = ahead + kPanels * panel_bytes;
     for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
-      run_tile_int<S, Dot, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
-                                              panel_bytes, g.steps, static_cast<int32_t*>(sums));
+      run_tile_int<S, Dot, kPanels, kMaxRows>(
+          rows, g.a + row * g.a_stride, g.a_stride, b, panel_bytes, g.steps,
+          ahead < ahead_end ? ahead : here, static_cast<int32_t*>(sums));
+      ahead += 2 * panel_bytes;
       for (size_t r = 0; r < rows; ++r) {
         const RowQuant quant = g.quant[row + r];
         const typename S::F zero = S::set1(quant.zero);
         const typename S::F scale = S::set1(quant.scale);
         const size_t at = (row + r) * g.c_stride + panel * 16;
+        typename S::F x[kPanels];
+#pragma GCC unroll 4
         for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
           const size_t column = (panel + p) * 16;
-          typename S::F x = S::to_float(S::load_i(sums + (r * kPanels + p) * 16));
-          x = S::fnma(zero, S::load(g.b_sum + column), x);
-          x = S::fma(x, S::mul(scale, S::load(g.b_scale + column)), S::load(g.bias + column));
-          x = apply_epilogue<S>(kEpilogue, x, g.residual, at + p * 16);
-          S::store(g.c + at + p * 16, x);
+          const typename S::F sum = S::to_float(S::load_i(sums + (r * kPanels + p) * 16));
+          const typename S::F exact = S::fnma(zero, S::load(g.b_sum + column), sum);
+          x[p] =
+              S::fma(exact, S::mul(scale, S::load(g.b_scale + column)), S::load(g.bias + column));
         }
+        finish_row<S, kEpilogue>(x, g.residual, g.c, at);
       }
     });
   }
@@ -174,9 +203,6 @@ struct GemmIntDriver {
     size_t panel = 0;
     if constexpr (Shape::kMaxPanels >= 4) {
       for (; panel + 4 <= g.panels; panel += 4) strip<4>(g, panel);
-    }
-    if constexpr (Shape::kMaxPanels >= 2) {
-      for (; panel + 2 <= g.panels; panel += 2) strip<2>(g, panel);
     }
     for (; panel < g.panels; ++panel) strip<1>(g, panel);
   }
@@ -194,45 +220,57 @@ void gemm_int(const GemmInt& g) {
   }
 }
 
-template <class S, class Shape>
+// Plain sums go straight to c: kBias without a bias.
+template <class S, class Shape, Epilogue kEpilogue, bool kHasBias>
 struct GemmF32Driver {
   template <int kPanels>
   static void strip(const GemmF32& g, size_t panel) {
     constexpr int kMaxRows = Shape::template max_rows<kPanels>();
     const float* b = g.b + panel * g.b_panel_stride;
+    alignas(64) float sums[kMaxRows * kPanels * 16];
     for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
-      if (g.bias == nullptr) {
-        run_tile_f32<S, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
-                                           g.b_row_stride, g.b_panel_stride, g.k,
-                                           g.c + row * g.c_stride + panel * 16, g.c_stride);
+      const float* a = g.a + row * g.a_stride;
+      if constexpr (!kHasBias) {
+        run_tile_f32<S, kPanels, kMaxRows>(rows, a, g.a_stride, b, g.b_row_stride, g.b_panel_stride,
+                                           g.k, g.c + row * g.c_stride + panel * 16, g.c_stride);
         return;
       }
-      alignas(64) float sums[kMaxRows * kPanels * 16];
-      run_tile_f32<S, kPanels, kMaxRows>(
-          rows, g.a + row * g.a_stride, g.a_stride, b, g.b_row_stride, g.b_panel_stride, g.k,
-          static_cast<float*>(sums), static_cast<size_t>(kPanels * 16));
+      run_tile_f32<S, kPanels, kMaxRows>(rows, a, g.a_stride, b, g.b_row_stride, g.b_panel_stride,
+                                         g.k, static_cast<float*>(sums),
+                                         static_cast<size_t>(kPanels * 16));
       for (size_t r = 0; r < rows; ++r) {
         const size_t at = (row + r) * g.c_stride + panel * 16;
+        typename S::F x[kPanels];
+#pragma GCC unroll 4
         for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
-          typename S::F x =
-              S::add(S::load(sums + (r * kPanels + p) * 16), S::load(g.bias + (panel + p) * 16));
-          x = apply_epilogue<S>(g.epilogue, x, g.residual, at + p * 16);
-          S::store(g.c + at + p * 16, x);
+          x[p] = S::add(S::load(sums + (r * kPanels + p) * 16), S::load(g.bias + (panel + p) * 16));
         }
+        finish_row<S, kEpilogue>(x, g.residual, g.c, at);
       }
     });
   }
 
   static void run(const GemmF32& g) {
     size_t panel = 0;
-    if constexpr (Shape::kMaxPanels >= 4) {
-      for (; panel + 4 <= g.panels; panel += 4) strip<4>(g, panel);
-    }
+    // Two panels of floats, not four: a strip of them still fits the first-level cache.
     if constexpr (Shape::kMaxPanels >= 2) {
       for (; panel + 2 <= g.panels; panel += 2) strip<2>(g, panel);
     }
     for (; panel < g.panels; ++panel) strip<1>(g, panel);
   }
 };
+
+template <class S, class Shape>
+void gemm_f32(const GemmF32& g) {
+  if (g.bias == nullptr) return GemmF32Driver<S, Shape, Epilogue::kBias, false>::run(g);
+  switch (g.epilogue) {
+    case Epilogue::kBias:
+      return GemmF32Driver<S, Shape, Epilogue::kBias, true>::run(g);
+    case Epilogue::kBiasGelu:
+      return GemmF32Driver<S, Shape, Epilogue::kBiasGelu, true>::run(g);
+    case Epilogue::kBiasResidual:
+      return GemmF32Driver<S, Shape, Epilogue::kBiasResidual, true>::run(g);
+  }
+}
 
 }  // namespace affectrt

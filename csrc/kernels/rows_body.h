@@ -28,16 +28,26 @@ struct RowKernels {
     float not_finite;  // 0, or NaN where the row holds NaN or Inf
   };
   static Range range(const float* x, size_t n) {
-    F low = S::zero();
-    F high = S::zero();
-    F bad = S::zero();
-    for_vectors(n, [&](size_t i, size_t) {
+    F low[4];
+    F high[4];
+    F bad[4];
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; ++j) low[j] = high[j] = bad[j] = S::zero();
+    const auto look = [&](size_t i, size_t j) {
       const F v = S::load(x + i);
-      low = S::min(v, low);
-      high = S::max(v, high);
-      bad = S::fma(v, S::zero(), bad);
-    });
-    return {S::reduce_min(low), S::reduce_max(high), S::reduce_add(bad)};
+      low[j] = S::min(v, low[j]);
+      high[j] = S::max(v, high[j]);
+      bad[j] = S::fma(v, S::zero(), bad[j]);
+    };
+    size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+#pragma GCC unroll 4
+      for (size_t j = 0; j < 4; ++j) look(i + 16 * j, j);
+    }
+    for (; i < n; i += 16) look(i, 0);
+    return {S::reduce_min(S::min(S::min(low[0], low[1]), S::min(low[2], low[3]))),
+            S::reduce_max(S::max(S::max(high[0], high[1]), S::max(high[2], high[3]))),
+            S::reduce_add(S::add(S::add(bad[0], bad[1]), S::add(bad[2], bad[3])))};
   }
 
   static void quantize_u8(const float* x, size_t stride, size_t rows, size_t n, uint8_t* codes,
@@ -199,7 +209,7 @@ constexpr Kernels make_kernels(const char* isa) {
   return Kernels{isa,
                  gemm_int<S, DotU8S8<S>, Shape>,
                  gemm_int<S, DotS16S16<S>, Shape>,
-                 GemmF32Driver<S, Shape>::run,
+                 gemm_f32<S, Shape>,
                  R::quantize_u8,
                  R::quantize_s16,
                  R::layer_norm,

@@ -132,6 +132,9 @@ struct Simd {
     }
   }
 
+  // Towards the second-level cache; any address will do.
+  static void prefetch(uintptr_t p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+
   // GEMM tiles.
   static TileF tile_zero_f() { return _mm256_setzero_ps(); }
   static TileF tile_load_f(const float* p) { return _mm256_loadu_ps(p); }

@@ -22,9 +22,8 @@ class SafetensorsImage {
 
   void add_f32(const std::string& name, const std::vector<size_t>& shape,
                const std::vector<float>& values) {
-    std::string bytes(values.size() * sizeof(float), '\0');
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-    items_[name] = {"F32", shape, bytes};
+    const auto* bytes = reinterpret_cast<const char*>(values.data());
+    items_[name] = {"F32", shape, std::string(bytes, bytes + values.size() * sizeof(float))};
   }
   void add_i8(const std::string& name, const std::vector<size_t>& shape,
               const std::vector<int8_t>& values) {
