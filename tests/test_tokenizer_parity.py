@@ -222,6 +222,8 @@ def random_tokenizer(rng: random.Random) -> Reference:
             norm.Sequence([norm.NFD(), norm.StripAccents()]),
             norm.Prepend("_"),
             norm.Replace(" ", "_"),
+            norm.Strip(),
+            norm.Sequence([norm.Strip(), norm.Replace("a", "")]),
         ]
     )
     if normalizer is not None:

@@ -157,13 +157,17 @@ def report(name: str, parity: Parity) -> str:
     return "\n".join([*lines, *parity.examples])
 
 
+NO_TEXT = frozenset({"id", "conversation_id", "subject"})
+
+
 def strings_of(value: object) -> Iterable[str]:
-    """Every string in a JSON value but the keys."""
+    """Every string in a JSON value but keys and identifiers."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for item in value:
             yield from strings_of(item)
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from strings_of(item)
+        for key, item in value.items():
+            if key not in NO_TEXT:
+                yield from strings_of(item)

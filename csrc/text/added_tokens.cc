@@ -151,7 +151,7 @@ AddedTokens::AddedTokens(const std::optional<Component>& json, const TokenModel&
   }
   std::vector<std::pair<std::string, uint32_t>> verbatim, normalized;
   Pieces pieces;
-  AlignedText scratch;
+  TextScratch scratch;
   for (const auto& [id, token] : tokens_) {
     if (!token.normalized) {
       verbatim.emplace_back(token.content, id);
@@ -185,47 +185,51 @@ bool AddedTokens::absent_before_normalization(std::string_view text) const {
   return verbatim_.cannot_match(text);
 }
 
-void AddedTokens::cut(const StringMatcher& matcher, Pieces* pieces) const {
-  if (matcher.empty()) {
-    split_pieces(pieces, [](const Piece& piece, const PieceView&, std::vector<Piece>* out) {
-      out->push_back(piece);
-    });
-    return;
-  }
+void AddedTokens::cut(const StringMatcher& matcher, Pieces* pieces, TextScratch* scratch) const {
+  // A slice even of the whole: its part of the original text is what its bytes stand for, without
+  // what a normaliser removed at the ends.
+  const auto keep = [&](const Piece& piece, const PieceView&, std::vector<Piece>* out) {
+    out->push_back(pieces->slice(piece.begin, piece.end));
+  };
+  if (matcher.empty()) return split_pieces(pieces, scratch, keep);
   std::vector<StringMatcher::Match> matches;
-  split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-    const std::string_view text = view.text;
-    size_t done = 0;
-    const auto add = [&](size_t begin, size_t end, int64_t token) {
-      if (begin >= end) return;
-      out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
-                                   piece.begin + static_cast<uint32_t>(end)));
-      out->back().token = token;
-    };
-    matcher.find(text, &matches);
-    for (const StringMatcher::Match& match : matches) {
-      size_t begin = match.begin, end = match.end;
-      const Token& token = tokens_.at(match.value);
-      if (token.single_word) {
-        size_t after = end;
-        if (begin > 0 && is_regex_word(last_code_point(text.substr(0, begin)))) continue;
-        if (end < text.size() && is_regex_word(next_code_point(text, &after))) continue;
-      }
-      if (token.lstrip) begin = std::max(trailing_space(text, done, begin), done);
-      if (token.rstrip) end = leading_space_end(text, end);
-      if (done < begin) add(done, begin, kNoToken);
-      add(begin, end, match.value);
-      done = end;
-    }
-    if (done != text.size()) add(done, text.size(), kNoToken);
-  });
+  split_pieces(pieces, scratch,
+               [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                 const std::string_view text = view.text;
+                 if (matcher.cannot_match(text)) return keep(piece, view, out);
+                 size_t done = 0;
+                 const auto add = [&](size_t begin, size_t end, int64_t token) {
+                   if (begin >= end) return;
+                   out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
+                                                piece.begin + static_cast<uint32_t>(end)));
+                   out->back().token = token;
+                 };
+                 matcher.find(text, &matches);
+                 for (const StringMatcher::Match& match : matches) {
+                   size_t begin = match.begin, end = match.end;
+                   const Token& token = tokens_.at(match.value);
+                   if (token.single_word) {
+                     size_t after = end;
+                     if (begin > 0 && is_regex_word(last_code_point(text.substr(0, begin))))
+                       continue;
+                     if (end < text.size() && is_regex_word(next_code_point(text, &after)))
+                       continue;
+                   }
+                   if (token.lstrip) begin = std::max(trailing_space(text, done, begin), done);
+                   if (token.rstrip) end = leading_space_end(text, end);
+                   if (done < begin) add(done, begin, kNoToken);
+                   add(begin, end, match.value);
+                   done = end;
+                 }
+                 if (done != text.size()) add(done, text.size(), kNoToken);
+               });
 }
 
-void AddedTokens::extract(Pieces* pieces, AlignedText* scratch,
+void AddedTokens::extract(Pieces* pieces, TextScratch* scratch,
                           const Normalizer* normalizer) const {
-  cut(verbatim_, pieces);
+  cut(verbatim_, pieces, scratch);
   if (normalizer != nullptr) normalizer->apply(pieces, scratch);
-  cut(normalized_, pieces);
+  cut(normalized_, pieces, scratch);
 }
 
 }  // namespace affectrt

@@ -63,7 +63,7 @@ class AddedTokens {
 
   // Cuts `pieces` (one piece, the text) at the tokens that are matched before normalisation,
   // normalises the rest, and cuts that at the tokens matched after it.
-  void extract(Pieces* pieces, AlignedText* scratch, const Normalizer* normalizer) const;
+  void extract(Pieces* pieces, TextScratch* scratch, const Normalizer* normalizer) const;
 
   // True only where `text` has no token that is matched before normalisation; cheap.
   bool absent_before_normalization(std::string_view text) const;
@@ -79,7 +79,7 @@ class AddedTokens {
     std::string content;
     bool single_word, lstrip, rstrip, normalized, special;
   };
-  void cut(const StringMatcher& matcher, Pieces* pieces) const;
+  void cut(const StringMatcher& matcher, Pieces* pieces, TextScratch* scratch) const;
 
   std::unordered_map<std::string, uint32_t> ids_;
   std::unordered_map<uint32_t, Token> tokens_;

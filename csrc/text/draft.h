@@ -15,6 +15,12 @@ struct TokenSpace {
   uint32_t trailing = 0;
 };
 
+// The tokens of one text.
+struct TokenRun {
+  std::vector<uint32_t> ids;
+  std::vector<Offset> offsets;  // empty when the caller wants none
+};
+
 // What belongs to which sequence; HF tokenizers keeps one range for each.
 struct SequenceRange {
   uint32_t sequence;

@@ -7,19 +7,13 @@
 
 namespace affectrt {
 
-// Grows, never shrinks: lives as long as its thread.
-struct FastBert::Tokens {
-  std::vector<uint32_t> ids;
-  std::vector<Offset> offsets;
-  bool with_offsets = true;
-};
-
 struct FastBert::Word {
   std::vector<char> bytes;
   std::vector<uint32_t> characters;  // of each byte, unless `simple`
   std::vector<ModelToken> tokens;
   size_t size = 0;
   uint32_t begin = 0;
+  bool with_offsets = true;
   bool simple = true;  // ASCII that stands together in the text: byte i is character begin + i
 
   void reserve(size_t more) {
@@ -62,8 +56,8 @@ struct FastBert::Word {
 };
 
 FastBert::FastBert(const WordPiece& model, const BertNormalizerOptions& options,
-                   std::vector<TemplatePart> single, std::vector<TemplatePart> pair)
-    : model_(model), options_(options), single_(std::move(single)), pair_(std::move(pair)) {
+                   const PostPlan& plan)
+    : model_(model), plan_(plan), options_(options) {
   for (uint8_t c = 0; c < 128; ++c) {
     if (options.clean_text && is_bert_control(c)) {
       ascii_[c] = kRemoved;
@@ -77,13 +71,13 @@ FastBert::FastBert(const WordPiece& model, const BertNormalizerOptions& options,
   }
 }
 
-void FastBert::finish_word(Word* word, Tokens* out) const {
+void FastBert::finish_word(Word* word, TokenRun* out) const {
   if (word->size == 0) return;
   const size_t count = model_.tokenize_word(word->bytes.data(), word->size, word->tokens.data());
   for (size_t i = 0; i < count; ++i) {
     const ModelToken& token = word->tokens[i];
     out->ids.push_back(token.id);
-    if (!out->with_offsets) continue;
+    if (!word->with_offsets) continue;
     if (word->simple) {
       out->offsets.push_back({word->begin + token.begin, word->begin + token.end});
     } else {
@@ -94,7 +88,7 @@ void FastBert::finish_word(Word* word, Tokens* out) const {
   word->simple = true;
 }
 
-bool FastBert::add_character(char32_t c, uint32_t index, Word* word, Tokens* out) const {
+bool FastBert::add_character(char32_t c, uint32_t index, Word* word, TokenRun* out) const {
   if (options_.clean_text && is_bert_control(c)) {
     if (word->size > 0) word->spell_out();
     return true;
@@ -129,10 +123,12 @@ bool FastBert::add_character(char32_t c, uint32_t index, Word* word, Tokens* out
 }
 
 // Stops when there are more than `most` tokens.
-bool FastBert::tokenize(std::string_view text, size_t most, Tokens* out) const {
+bool FastBert::tokenize(std::string_view text, size_t most, bool with_offsets,
+                        TokenRun* out) const {
   thread_local Word word;
   word.size = 0;
   word.simple = true;
+  word.with_offsets = with_offsets;
   out->ids.clear();
   out->offsets.clear();
   const auto* const data = reinterpret_cast<const uint8_t*>(text.data());
@@ -186,67 +182,31 @@ bool FastBert::tokenize(std::string_view text, size_t most, Tokens* out) const {
   return true;
 }
 
-Encoding FastBert::assemble(const Tokens& text, const Tokens* pair,
-                            const EncodeOptions& options) const {
-  const std::vector<TemplatePart>& parts = pair != nullptr ? pair_ : single_;
-  size_t total = 0;
-  for (const TemplatePart& part : parts) {
-    if (part.is_sequence) {
-      total += (part.sequence == 0 ? text : *pair).ids.size();
-    } else if (options.add_special_tokens) {
-      total += part.ids.size();
-    }
-  }
-  Encoding out;
-  out.ids.reserve(total);
-  out.type_ids.reserve(total);
-  out.special_tokens_mask.reserve(total);
-  out.sequence_ids.reserve(total);
-  if (options.with_offsets) out.offsets.reserve(total);
-  for (const TemplatePart& part : parts) {
-    if (!part.is_sequence && !options.add_special_tokens) continue;
-    const Tokens& tokens = part.is_sequence && part.sequence == 1 ? *pair : text;
-    const std::vector<uint32_t>& ids = part.is_sequence ? tokens.ids : part.ids;
-    out.ids.insert(out.ids.end(), ids.begin(), ids.end());
-    out.type_ids.insert(out.type_ids.end(), ids.size(), part.type_id);
-    out.special_tokens_mask.insert(out.special_tokens_mask.end(), ids.size(), !part.is_sequence);
-    out.sequence_ids.insert(out.sequence_ids.end(), ids.size(),
-                            part.is_sequence ? static_cast<int32_t>(part.sequence) : -1);
-    if (!options.with_offsets) continue;
-    if (part.is_sequence) {
-      out.offsets.insert(out.offsets.end(), tokens.offsets.begin(), tokens.offsets.end());
-    } else {
-      out.offsets.insert(out.offsets.end(), ids.size(), Offset{0, 0});
-    }
-  }
-  return out;
-}
-
 std::optional<Encoding> FastBert::encode(std::string_view text,
                                          std::optional<std::string_view> pair,
                                          const EncodeOptions& options) const {
-  thread_local Tokens first, second;
+  thread_local TokenRun first, second;
   size_t most = SIZE_MAX;
   if (options.truncation != Truncation::kNone) {
     size_t special = 0;
     if (options.add_special_tokens) {
-      for (const TemplatePart& part : pair ? pair_ : single_) special += part.ids.size();
+      for (const TemplatePart& part : plan_.parts(pair.has_value())) special += part.ids.size();
     }
     if (options.max_tokens <= special) return std::nullopt;
     most = options.max_tokens - special;
   }
-  first.with_offsets = second.with_offsets = options.with_offsets;
-  if (!tokenize(text, most, &first)) return std::nullopt;
-  if (pair && !tokenize(*pair, most, &second)) return std::nullopt;
+  const bool with_offsets = options.with_offsets;
+  if (!tokenize(text, most, with_offsets, &first)) return std::nullopt;
+  if (pair && !tokenize(*pair, most, with_offsets, &second)) return std::nullopt;
   if (first.ids.size() + (pair ? second.ids.size() : 0) > most) {
     if (pair || options.truncation == Truncation::kOnlySecond || options.keep_overflowing ||
         options.truncate_left || options.stride >= most) {
       return std::nullopt;
     }
     first.ids.resize(most);
-    if (options.with_offsets) first.offsets.resize(most);
+    if (with_offsets) first.offsets.resize(most);
   }
-  return assemble(first, pair ? &second : nullptr, options);
+  return assemble(plan_, first, pair ? &second : nullptr, options);
 }
 
 }  // namespace affectrt

@@ -16,12 +16,12 @@
 
 namespace affectrt {
 
-// Immutable: concurrent calls are safe. Refers to the model, which must outlive it.
+// Immutable: concurrent calls are safe. Refers to the model and the plan,
+// which must outlive it.
 class FastBert {
  public:
-  // `single` and `pair` are the simple templates of the post-processor.
-  FastBert(const WordPiece& model, const BertNormalizerOptions& options,
-           std::vector<TemplatePart> single, std::vector<TemplatePart> pair);
+  // Offsets are not trimmed: the vocabulary must have no token with white space at an end.
+  FastBert(const WordPiece& model, const BertNormalizerOptions& options, const PostPlan& plan);
 
   // The encoding of valid UTF-8 without added tokens; nothing when the text has marks that must be
   // put in canonical order, or the options ask for more than cutting off the end of one text.
@@ -29,13 +29,11 @@ class FastBert {
                                  const EncodeOptions& options) const;
 
  private:
-  struct Tokens;  // of one text
-  struct Word;    // under construction
-  bool tokenize(std::string_view text, size_t most, Tokens* out) const;
+  struct Word;  // under construction
+  bool tokenize(std::string_view text, size_t most, bool with_offsets, TokenRun* out) const;
   // Adds a character beyond ASCII; false when it needs the general path.
-  bool add_character(char32_t c, uint32_t index, Word* word, Tokens* out) const;
-  void finish_word(Word* word, Tokens* out) const;
-  Encoding assemble(const Tokens& text, const Tokens* pair, const EncodeOptions& options) const;
+  bool add_character(char32_t c, uint32_t index, Word* word, TokenRun* out) const;
+  void finish_word(Word* word, TokenRun* out) const;
 
   // What becomes of an ASCII byte: itself or its lower case within a word, or one of these.
   static constexpr uint8_t kSpace = 0x80;
@@ -43,8 +41,8 @@ class FastBert {
   static constexpr uint8_t kRemoved = 0x82;
 
   const WordPiece& model_;
+  const PostPlan& plan_;
   BertNormalizerOptions options_;
-  std::vector<TemplatePart> single_, pair_;
   std::array<uint8_t, 128> ascii_{};
 };
 

@@ -86,10 +86,31 @@ void prepend(const PieceView& piece, std::string_view prefix, AlignedText* out);
 template <typename Keep>
 size_t filter_changes(std::string_view text, Keep keep, std::vector<Change>* changes);
 
+// A stretch of a piece: either a match of a pattern or what lies between two.
+struct Span {
+  uint32_t begin;
+  uint32_t end;
+  bool is_match;
+};
+
+// Memory that the steps of one call share; what is in it means nothing between them.
+struct TextScratch {
+  AlignedText text;
+  std::vector<Change> changes;
+  std::vector<std::pair<size_t, size_t>> matches;
+  std::vector<Span> spans;
+  std::vector<Piece> pieces;
+};
+
 // Rewrites every piece that is no added token: `transform(view, out)` appends the new text to
 // `out`, or leaves `out` alone and returns false when nothing changes.
 template <typename Transform>
-void transform_pieces(Pieces* pieces, AlignedText* scratch, Transform transform);
+void transform_pieces(Pieces* pieces, TextScratch* scratch, Transform transform);
+
+// Replaces each piece that is no added token by those that `split(piece, view, out)` appends. Empty
+// pieces vanish.
+template <typename Split>
+void split_pieces(Pieces* pieces, TextScratch* scratch, Split split);
 
 }  // namespace affectrt
 

@@ -30,7 +30,8 @@ size_t filter_changes(std::string_view text, Keep keep, std::vector<Change>* cha
 }
 
 template <typename Transform>
-void transform_pieces(Pieces* pieces, AlignedText* scratch, Transform transform) {
+void transform_pieces(Pieces* pieces, TextScratch* memory, Transform transform) {
+  AlignedText* const scratch = &memory->text;
   scratch->clear();
   const auto move_to_scratch = [&](Piece* piece) {
     const PieceView view = pieces->view(*piece);
@@ -56,6 +57,20 @@ void transform_pieces(Pieces* pieces, AlignedText* scratch, Transform transform)
   if (first_changed == pieces->pieces.size()) return;
   for (size_t i = 0; i < first_changed; ++i) move_to_scratch(&pieces->pieces[i]);
   std::swap(pieces->content, *scratch);
+}
+
+template <typename Split>
+void split_pieces(Pieces* pieces, TextScratch* scratch, Split split) {
+  std::vector<Piece>& out = scratch->pieces;
+  out.clear();
+  for (const Piece& piece : pieces->pieces) {
+    if (piece.token != kNoToken) {
+      out.push_back(piece);
+    } else if (piece.begin != piece.end) {
+      split(piece, pieces->view(piece), &out);
+    }
+  }
+  std::swap(pieces->pieces, out);
 }
 
 }  // namespace affectrt

@@ -18,8 +18,8 @@ class ChangeNormalizer final : public Normalizer {
  public:
   explicit ChangeNormalizer(Plan plan) : plan_(std::move(plan)) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
-    std::vector<Change> changes;
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    std::vector<Change>& changes = scratch->changes;
     transform_pieces(pieces, scratch, [&](const PieceView& piece, AlignedText* out) {
       const std::optional<size_t> removed = plan_.plan(piece.text, &changes);
       if (removed) rewrite(piece, changes, *removed, out);
@@ -203,8 +203,8 @@ class Replace final : public Normalizer {
   Replace(Pattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
-    std::vector<ByteRange> matches;
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    std::vector<ByteRange>& matches = scratch->matches;
     transform_pieces(pieces, scratch, [&](const PieceView& piece, AlignedText* out) {
       if (piece.text.empty()) return false;
       pattern_.find_all(piece.text, &matches);
@@ -223,7 +223,7 @@ class Prepend final : public Normalizer {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
     transform_pieces(pieces, scratch, [&](const PieceView& piece, AlignedText* out) {
       prepend(piece, prefix_, out);
       return !piece.text.empty();
@@ -239,7 +239,7 @@ class Sequence final : public Normalizer {
   explicit Sequence(std::vector<std::unique_ptr<const Normalizer>> steps)
       : steps_(std::move(steps)) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
     for (const auto& step : steps_) step->apply(pieces, scratch);
   }
 

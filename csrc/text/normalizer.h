@@ -13,7 +13,7 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   // Rewrites every piece that is no added token. `scratch` is for its use.
-  virtual void apply(Pieces* pieces, AlignedText* scratch) const = 0;
+  virtual void apply(Pieces* pieces, TextScratch* scratch) const = 0;
 };
 
 // Throws Error(kTokenizer) naming the component for whatever it does not do exactly.

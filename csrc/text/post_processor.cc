@@ -9,18 +9,7 @@ namespace affectrt {
 namespace {
 
 void trim(Draft* draft, bool add_prefix_space) {
-  for (size_t i = 0; i < draft->offsets.size(); ++i) {
-    auto [leading, trailing] = draft->spaces[i];
-    Offset& offset = draft->offsets[i];
-    if (leading > 0) {
-      const bool is_first = i == 0 || offset.begin == 0;
-      if (is_first && add_prefix_space && leading == 1) leading = 0;
-      offset.begin = std::min(offset.begin + leading, offset.end);
-    }
-    if (trailing > 0 && offset.end >= trailing) {
-      offset.end = std::max(offset.end - trailing, offset.begin);
-    }
-  }
+  if (draft->has_offsets) trim_offsets(draft->spaces, add_prefix_space, &draft->offsets);
 }
 
 void trim_all(std::vector<Draft>* drafts, bool add_prefix_space) {
@@ -221,34 +210,103 @@ std::unique_ptr<const PostProcessor> make_post_processor(const Component& json) 
   json.fail("the post-processor \"" + type + "\" is not one that affectrt knows");
 }
 
-std::optional<std::vector<TemplatePart>> simple_template(const std::optional<Component>& json,
-                                                         bool is_pair) {
-  const TemplatePart text = {true, 0, {}, 0};
+void trim_offsets(const std::vector<TokenSpace>& spaces, bool add_prefix_space,
+                  std::vector<Offset>* offsets) {
+  for (size_t i = 0; i < offsets->size(); ++i) {
+    auto [leading, trailing] = spaces[i];
+    Offset& offset = (*offsets)[i];
+    if (leading > 0) {
+      const bool is_first = i == 0 || offset.begin == 0;
+      if (is_first && add_prefix_space && leading == 1) leading = 0;
+      offset.begin = std::min(offset.begin + leading, offset.end);
+    }
+    if (trailing > 0 && offset.end >= trailing) {
+      offset.end = std::max(offset.end - trailing, offset.begin);
+    }
+  }
+}
+
+std::optional<PostPlan> make_post_plan(const std::optional<Component>& json) {
+  const TemplatePart first = {true, 0, {}, 0};
   const TemplatePart second = {true, 1, {}, 1};
-  if (!json) {
-    return is_pair ? std::vector<TemplatePart>{text, second} : std::vector<TemplatePart>{text};
-  }
+  PostPlan plan = {{first}, {first, second}};
+  if (!json) return plan;
   const std::string type = json->type();
+  if (type == "Sequence") {
+    const std::vector<Component> steps = json->items("processors");
+    // Trimming comes before special tokens, as in Llama 3.
+    if (steps.size() != 2 || steps[0].type() != "ByteLevel") return std::nullopt;
+    const auto trim = make_post_plan(steps[0]);
+    auto rest = make_post_plan(steps[1]);
+    if (!rest || rest->trims_offsets) return std::nullopt;
+    rest->trims_offsets = trim->trims_offsets;
+    rest->add_prefix_space = trim->add_prefix_space;
+    return rest;
+  }
+  if (type == "ByteLevel" || type == "RobertaProcessing") {
+    plan.trims_offsets = json->boolean("trim_offsets");
+    plan.add_prefix_space = json->boolean("add_prefix_space");
+  }
   if (type == "BertProcessing" || type == "RobertaProcessing") {
-    const TemplatePart cls = {false, 0, {marker_id(*json, "cls")}, 0};
-    const TemplatePart sep = {false, 0, {marker_id(*json, "sep")}, 0};
-    std::vector<TemplatePart> parts = {cls, text, sep};
-    if (!is_pair) return parts;
     const bool roberta = type == "RobertaProcessing";
-    if (roberta) parts.push_back(sep);
-    parts.insert(parts.end(), {second, sep});
-    for (size_t i = 3; i < parts.size(); ++i) parts[i].type_id = roberta ? 0 : 1;
-    return parts;
-  }
-  if (type != "TemplateProcessing") return std::nullopt;
-  std::vector<TemplatePart> parts = read_template(*json, is_pair ? "pair" : "single");
-  for (uint32_t sequence = 0; sequence < (is_pair ? 2u : 1u); ++sequence) {
-    const auto is_it = [&](const TemplatePart& p) {
-      return p.is_sequence && p.sequence == sequence;
+    const uint32_t type_id = roberta ? 0 : 1;
+    const std::vector<uint32_t> cls = {marker_id(*json, "cls")}, sep = {marker_id(*json, "sep")};
+    plan.single = {{false, 0, cls, 0}, first, {false, 0, sep, 0}};
+    plan.pair = plan.single;
+    if (roberta) plan.pair.push_back({false, 0, sep, type_id});
+    plan.pair.push_back({true, 1, {}, type_id});
+    plan.pair.push_back({false, 0, sep, type_id});
+  } else if (type == "TemplateProcessing") {
+    plan.single = read_template(*json, "single");
+    plan.pair = read_template(*json, "pair");
+    const auto has_once = [](const std::vector<TemplatePart>& parts, uint32_t sequence) {
+      return std::count_if(parts.begin(), parts.end(), [&](const TemplatePart& part) {
+               return part.is_sequence && part.sequence == sequence;
+             }) == 1;
     };
-    if (std::count_if(parts.begin(), parts.end(), is_it) != 1) return std::nullopt;
+    if (!has_once(plan.single, 0) || !has_once(plan.pair, 0) || !has_once(plan.pair, 1)) {
+      return std::nullopt;
+    }
+  } else if (type != "ByteLevel") {
+    return std::nullopt;
   }
-  return parts;
+  return plan;
+}
+
+Encoding assemble(const PostPlan& plan, const TokenRun& first, const TokenRun* second,
+                  const EncodeOptions& options) {
+  const std::vector<TemplatePart>& parts = plan.parts(second != nullptr);
+  size_t total = 0;
+  for (const TemplatePart& part : parts) {
+    if (part.is_sequence) {
+      total += (part.sequence == 0 ? first : *second).ids.size();
+    } else if (options.add_special_tokens) {
+      total += part.ids.size();
+    }
+  }
+  Encoding out;
+  out.ids.reserve(total);
+  out.type_ids.reserve(total);
+  out.special_tokens_mask.reserve(total);
+  out.sequence_ids.reserve(total);
+  if (options.with_offsets) out.offsets.reserve(total);
+  for (const TemplatePart& part : parts) {
+    if (!part.is_sequence && !options.add_special_tokens) continue;
+    const TokenRun& run = part.is_sequence && part.sequence == 1 ? *second : first;
+    const std::vector<uint32_t>& ids = part.is_sequence ? run.ids : part.ids;
+    out.ids.insert(out.ids.end(), ids.begin(), ids.end());
+    out.type_ids.insert(out.type_ids.end(), ids.size(), part.type_id);
+    out.special_tokens_mask.insert(out.special_tokens_mask.end(), ids.size(), !part.is_sequence);
+    out.sequence_ids.insert(out.sequence_ids.end(), ids.size(),
+                            part.is_sequence ? static_cast<int32_t>(part.sequence) : -1);
+    if (!options.with_offsets) continue;
+    if (part.is_sequence) {
+      out.offsets.insert(out.offsets.end(), run.offsets.begin(), run.offsets.end());
+    } else {
+      out.offsets.insert(out.offsets.end(), ids.size(), Offset{0, 0});
+    }
+  }
+  return out;
 }
 
 }  // namespace affectrt

@@ -31,9 +31,26 @@ struct TemplatePart {
   std::vector<uint32_t> ids;
   uint32_t type_id;
 };
-// What `json` makes of one text or a pair, when it does nothing but put special tokens around them
-// and trim white space; null for no post-processor.
-std::optional<std::vector<TemplatePart>> simple_template(const std::optional<Component>& json,
-                                                         bool is_pair);
+
+// A post-processor that trims offsets or not, and then puts special tokens around the texts.
+struct PostPlan {
+  std::vector<TemplatePart> single, pair;
+  bool trims_offsets = false;
+  bool add_prefix_space = false;
+
+  const std::vector<TemplatePart>& parts(bool is_pair) const { return is_pair ? pair : single; }
+};
+
+// The plan that does what `json` does, null standing for no post-processor; nothing where none can.
+std::optional<PostPlan> make_post_plan(const std::optional<Component>& json);
+
+// The encoding of texts that nothing was cut from, and whose offsets are trimmed already.
+// `second` is null for a single text.
+Encoding assemble(const PostPlan& plan, const TokenRun& first, const TokenRun* second,
+                  const EncodeOptions& options);
+
+// What ByteLevel and RobertaProcessing do to offsets; `spaces` has the white space of each token.
+void trim_offsets(const std::vector<TokenSpace>& spaces, bool add_prefix_space,
+                  std::vector<Offset>* offsets);
 
 }  // namespace affectrt

@@ -79,7 +79,7 @@ class ByteLevel final : public PreTokenizer {
   ByteLevel(bool add_prefix_space, bool use_regex)
       : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
     if (add_prefix_space_) {
       transform_pieces(pieces, scratch, [](const PieceView& piece, AlignedText* out) {
         if (piece.text.empty() || piece.text[0] == ' ') return false;
@@ -88,16 +88,17 @@ class ByteLevel final : public PreTokenizer {
       });
     }
     if (use_regex_) {
-      split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-        for (size_t begin = 0; begin < view.text.size();) {
-          const size_t end = gpt2_match_end(view.text, begin);
-          out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
-                                       piece.begin + static_cast<uint32_t>(end)));
-          begin = end;
-        }
-      });
+      split_pieces(pieces, scratch,
+                   [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                     for (size_t begin = 0; begin < view.text.size();) {
+                       const size_t end = gpt2_match_end(view.text, begin);
+                       out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
+                                                    piece.begin + static_cast<uint32_t>(end)));
+                       begin = end;
+                     }
+                   });
     }
-    std::vector<Change> changes;
+    std::vector<Change>& changes = scratch->changes;
     transform_pieces(pieces, scratch, [&](const PieceView& piece, AlignedText* out) {
       byte_level_changes(piece.text, &changes);
       rewrite(piece, changes, 0, out);
@@ -117,18 +118,20 @@ class CharacterSplit final : public PreTokenizer {
   CharacterSplit(Predicate predicate, SplitBehavior behavior)
       : predicate_(predicate), behavior_(behavior) {}
 
-  void apply(Pieces* pieces, AlignedText*) const override {
-    std::vector<ByteRange> matches;
-    std::vector<Span> spans;
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      matches.clear();
-      for (size_t pos = 0; pos < view.text.size();) {
-        const size_t begin = pos;
-        if (predicate_(next_code_point(view.text, &pos))) matches.emplace_back(begin, pos);
-      }
-      spans_of_matches(matches, view.text.size(), false, &spans);
-      split_piece(*pieces, piece, &spans, behavior_, out);
-    });
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    std::vector<ByteRange>& matches = scratch->matches;
+    std::vector<Span>& spans = scratch->spans;
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   matches.clear();
+                   for (size_t pos = 0; pos < view.text.size();) {
+                     const size_t begin = pos;
+                     if (predicate_(next_code_point(view.text, &pos)))
+                       matches.emplace_back(begin, pos);
+                   }
+                   spans_of_matches(matches, view.text.size(), false, &spans);
+                   split_piece(*pieces, piece, &spans, behavior_, out);
+                 });
   }
 
  private:
@@ -144,26 +147,27 @@ std::unique_ptr<const PreTokenizer> character_split(Predicate predicate, SplitBe
 // \w+|[^\w\s]+ : keeps the runs, drops the white space between.
 class Whitespace final : public PreTokenizer {
  public:
-  void apply(Pieces* pieces, AlignedText*) const override {
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
     const auto kind = [](char32_t c) { return is_regex_word(c) ? 2 : is_white_space(c) ? 0 : 1; };
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      size_t begin = 0;
-      int run = 0;
-      const auto close = [&](size_t end) {
-        if (run == 0) return;
-        out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
-                                     piece.begin + static_cast<uint32_t>(end)));
-      };
-      for (size_t pos = 0; pos < view.text.size();) {
-        const size_t at = pos;
-        const int next = kind(next_code_point(view.text, &pos));
-        if (next == run) continue;
-        close(at);
-        run = next;
-        begin = at;
-      }
-      close(view.text.size());
-    });
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   size_t begin = 0;
+                   int run = 0;
+                   const auto close = [&](size_t end) {
+                     if (run == 0) return;
+                     out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
+                                                  piece.begin + static_cast<uint32_t>(end)));
+                   };
+                   for (size_t pos = 0; pos < view.text.size();) {
+                     const size_t at = pos;
+                     const int next = kind(next_code_point(view.text, &pos));
+                     if (next == run) continue;
+                     close(at);
+                     run = next;
+                     begin = at;
+                   }
+                   close(view.text.size());
+                 });
   }
 };
 
@@ -173,8 +177,8 @@ class Metaspace final : public PreTokenizer {
   Metaspace(std::string replacement, Prepend scheme, bool split)
       : replacement_(std::move(replacement)), scheme_(scheme), split_(split) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
-    std::vector<ByteRange> matches;
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    std::vector<ByteRange>& matches = scratch->matches;
     transform_pieces(pieces, scratch, [&](const PieceView& piece, AlignedText* out) {
       matches.clear();
       for (size_t at = piece.text.find(' '); at != std::string_view::npos;
@@ -196,16 +200,17 @@ class Metaspace final : public PreTokenizer {
       });
     }
     if (!split_) return;
-    std::vector<Span> spans;
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      matches.clear();
-      for (size_t at = view.text.find(replacement_); at != std::string_view::npos;
-           at = view.text.find(replacement_, at + replacement_.size())) {
-        matches.emplace_back(at, at + replacement_.size());
-      }
-      spans_of_matches(matches, view.text.size(), false, &spans);
-      split_piece(*pieces, piece, &spans, SplitBehavior::kMergedWithNext, out);
-    });
+    std::vector<Span>& spans = scratch->spans;
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   matches.clear();
+                   for (size_t at = view.text.find(replacement_); at != std::string_view::npos;
+                        at = view.text.find(replacement_, at + replacement_.size())) {
+                     matches.emplace_back(at, at + replacement_.size());
+                   }
+                   spans_of_matches(matches, view.text.size(), false, &spans);
+                   split_piece(*pieces, piece, &spans, SplitBehavior::kMergedWithNext, out);
+                 });
   }
 
  private:
@@ -219,14 +224,15 @@ class PatternSplit final : public PreTokenizer {
   PatternSplit(Pattern pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
-  void apply(Pieces* pieces, AlignedText*) const override {
-    std::vector<ByteRange> matches;
-    std::vector<Span> spans;
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      pattern_.find_all(view.text, &matches);
-      spans_of_matches(matches, view.text.size(), invert_, &spans);
-      split_piece(*pieces, piece, &spans, behavior_, out);
-    });
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    std::vector<ByteRange>& matches = scratch->matches;
+    std::vector<Span>& spans = scratch->spans;
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   pattern_.find_all(view.text, &matches);
+                   spans_of_matches(matches, view.text.size(), invert_, &spans);
+                   split_piece(*pieces, piece, &spans, behavior_, out);
+                 });
   }
 
  private:
@@ -239,25 +245,26 @@ class PatternSplit final : public PreTokenizer {
 // as in HF tokenizers.
 class UnicodeScripts final : public PreTokenizer {
  public:
-  void apply(Pieces* pieces, AlignedText*) const override {
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      uint32_t last = 0;
-      size_t begin = 0;
-      const auto close = [&](size_t end) {
-        if (last == 0) return;
-        out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
-                                     piece.begin + static_cast<uint32_t>(end)));
-      };
-      for (size_t pos = 0; pos < view.text.size();) {
-        const size_t at = pos;
-        const uint32_t next = script_class(next_code_point(view.text, &pos));
-        if (next == 0 || next == last) continue;
-        close(at);
-        last = next;
-        begin = at;
-      }
-      close(view.text.size());
-    });
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   uint32_t last = 0;
+                   size_t begin = 0;
+                   const auto close = [&](size_t end) {
+                     if (last == 0) return;
+                     out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
+                                                  piece.begin + static_cast<uint32_t>(end)));
+                   };
+                   for (size_t pos = 0; pos < view.text.size();) {
+                     const size_t at = pos;
+                     const uint32_t next = script_class(next_code_point(view.text, &pos));
+                     if (next == 0 || next == last) continue;
+                     close(at);
+                     last = next;
+                     begin = at;
+                   }
+                   close(view.text.size());
+                 });
   }
 };
 
@@ -265,17 +272,18 @@ class FixedLength final : public PreTokenizer {
  public:
   explicit FixedLength(uint32_t length) : length_(length) {}
 
-  void apply(Pieces* pieces, AlignedText*) const override {
-    split_pieces(pieces, [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
-      for (size_t pos = 0; pos < view.text.size();) {
-        const size_t begin = pos;
-        for (uint32_t i = 0; i < length_ && pos < view.text.size(); ++i) {
-          next_code_point(view.text, &pos);
-        }
-        out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
-                                     piece.begin + static_cast<uint32_t>(pos)));
-      }
-    });
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
+    split_pieces(pieces, scratch,
+                 [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
+                   for (size_t pos = 0; pos < view.text.size();) {
+                     const size_t begin = pos;
+                     for (uint32_t i = 0; i < length_ && pos < view.text.size(); ++i) {
+                       next_code_point(view.text, &pos);
+                     }
+                     out->push_back(pieces->slice(piece.begin + static_cast<uint32_t>(begin),
+                                                  piece.begin + static_cast<uint32_t>(pos)));
+                   }
+                 });
   }
 
  private:
@@ -287,7 +295,7 @@ class Sequence final : public PreTokenizer {
   explicit Sequence(std::vector<std::unique_ptr<const PreTokenizer>> steps)
       : steps_(std::move(steps)) {}
 
-  void apply(Pieces* pieces, AlignedText* scratch) const override {
+  void apply(Pieces* pieces, TextScratch* scratch) const override {
     for (const auto& step : steps_) step->apply(pieces, scratch);
   }
 

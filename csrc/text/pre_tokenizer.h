@@ -13,7 +13,7 @@ class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
   // Splits every piece that is no added token. `scratch` is for its use.
-  virtual void apply(Pieces* pieces, AlignedText* scratch) const = 0;
+  virtual void apply(Pieces* pieces, TextScratch* scratch) const = 0;
 };
 
 // Throws Error(kTokenizer) naming the component for whatever it does not do exactly.

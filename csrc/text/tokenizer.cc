@@ -26,26 +26,28 @@
 namespace affectrt {
 namespace {
 
-// Memory of one encode call.
+// Memory of encode calls, kept by their thread while it is small.
 struct Scratch {
   Pieces pieces;
-  AlignedText text;
+  TextScratch text;
   std::vector<ModelToken> tokens;
   std::vector<uint32_t> characters;
 };
+constexpr size_t kKeptScratchBytes = 1 << 16;  // of text; some twenty times that in all
 
+// White space at the two ends of a token as ByteLevel sees it; all of it where there is no other.
 TokenSpace space_around(std::string_view token) {
   const auto is_space = [](char32_t c) { return c == byte_character(' ') || is_white_space(c); };
   TokenSpace out;
-  bool only_space = true;
-  for (size_t pos = 0; pos < token.size();) {
-    if (is_space(next_code_point(token, &pos))) {
-      ++out.trailing;
-      if (only_space) ++out.leading;
-    } else {
-      out.trailing = 0;
-      only_space = false;
-    }
+  for (size_t pos = 0; pos < token.size() && is_space(next_code_point(token, &pos));) {
+    ++out.leading;
+  }
+  for (size_t end = token.size(); end > 0; ++out.trailing) {
+    size_t begin = end - 1;
+    while (begin > 0 && (static_cast<uint8_t>(token[begin]) & 0xC0) == 0x80) --begin;
+    size_t pos = begin;
+    if (!is_space(next_code_point(token, &pos))) break;
+    end = begin;
   }
   return out;
 }
@@ -123,6 +125,7 @@ struct Tokenizer::Impl {
   // A Unigram's unknown token stands for what it covers, and not for its own spelling.
   std::optional<uint32_t> verbatim_unknown;
   bool needs_spaces = false;
+  std::optional<PostPlan> plan;          // what post_processor comes to, where that is simple
   std::unique_ptr<const FastBert> fast;  // null where the general path must do
 
   TokenSpace space_of(const ModelToken& token, std::string_view piece) const {
@@ -187,12 +190,36 @@ struct Tokenizer::Impl {
 
   Encoding encode(std::string_view text, std::optional<std::string_view> pair,
                   const EncodeOptions& options) const {
-    Scratch scratch;
+    thread_local Scratch kept;
+    Scratch large;
+    const bool keeps = text.size() + pair.value_or("").size() < kKeptScratchBytes;
+    Scratch& scratch = keeps ? kept : large;
     std::vector<Draft> drafts;
     drafts.reserve(2);
     drafts.push_back(encode_text(text, 0, options, &scratch));
     if (pair) drafts.push_back(encode_text(*pair, 1, options, &scratch));
     truncate(&drafts, options);
+    if (plan && drafts.front().overflowing.empty() && drafts.back().overflowing.empty()) {
+      return assemble_by_plan(&drafts, options);
+    }
+    return post_process(std::move(drafts), options);
+  }
+
+  Encoding assemble_by_plan(std::vector<Draft>* drafts, const EncodeOptions& options) const {
+    TokenRun runs[2];
+    for (size_t i = 0; i < drafts->size(); ++i) {
+      Draft& draft = (*drafts)[i];
+      if (plan->trims_offsets && draft.has_offsets) {
+        trim_offsets(draft.spaces, plan->add_prefix_space, &draft.offsets);
+      }
+      runs[i] = {std::move(draft.ids), std::move(draft.offsets)};
+    }
+    return assemble(*plan, runs[0], drafts->size() == 2 ? &runs[1] : nullptr, options);
+  }
+
+  // As HF tokenizers goes about it, windows and all.
+  Encoding post_process(std::vector<Draft> drafts, const EncodeOptions& options) const {
+    const bool pair = drafts.size() == 2;
     if (post_processor) {
       for (uint32_t i = 0; i < drafts.size(); ++i) {
         drafts[i].set_sequence(i);
@@ -219,20 +246,16 @@ bool tokens_without_space(const Component& model) {
 }
 
 std::unique_ptr<const FastBert> make_fast_bert(const Component& root, const TokenModel& model,
-                                               bool trims_offsets) {
+                                               const PostPlan& plan) {
   const auto* word_piece = dynamic_cast<const WordPiece*>(&model);
   if (word_piece == nullptr || !root.has("normalizer") || !root.has("pre_tokenizer") ||
       root.at("pre_tokenizer").type() != "BertPreTokenizer" ||
-      (trims_offsets && !tokens_without_space(root.at("model")))) {
+      (plan.trims_offsets && !tokens_without_space(root.at("model")))) {
     return nullptr;
   }
   const auto options = bert_normalizer_options(root.at("normalizer"));
-  std::optional<Component> post_processor;
-  if (root.has("post_processor")) post_processor = root.at("post_processor");
-  auto single = simple_template(post_processor, false);
-  auto pair = simple_template(post_processor, true);
-  if (!options || !single || !pair) return nullptr;
-  return std::make_unique<FastBert>(*word_piece, *options, std::move(*single), std::move(*pair));
+  if (!options) return nullptr;
+  return std::make_unique<FastBert>(*word_piece, *options, plan);
 }
 
 }  // namespace
@@ -268,8 +291,11 @@ std::unique_ptr<const Tokenizer> Tokenizer::from_json(std::string_view json,
   impl->added = std::make_unique<AddedTokens>(
       root.has("added_tokens") ? std::optional<Component>(root.at("added_tokens")) : std::nullopt,
       *impl->model, impl->normalizer.get());
-  if (!impl->added->any_normalized()) {
-    impl->fast = make_fast_bert(root, *impl->model, impl->needs_spaces);
+  impl->plan = make_post_plan(root.has("post_processor")
+                                  ? std::optional<Component>(root.at("post_processor"))
+                                  : std::nullopt);
+  if (impl->plan && !impl->added->any_normalized()) {
+    impl->fast = make_fast_bert(root, *impl->model, *impl->plan);
   }
   return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
 }
