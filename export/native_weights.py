@@ -79,11 +79,9 @@ def write_native_weights(
         )
     codes_and_bits = _PRECISIONS[precision]
     tensors = _float_tensors(checkpoint)
-    metadata = {"format": "affectrt-weights", "version": "1", "precision": precision}
     if codes_and_bits is None:
-        return bytes(save(tensors, metadata))
+        return bytes(save(tensors))
     max_code, bits = codes_and_bits
-    metadata["affectrt.activation_bits"] = str(bits)
     kept = _kept(tensors, keep)
     result: dict[str, npt.NDArray[np.generic]] = {}
     for name, tensor in tensors.items():
@@ -99,7 +97,8 @@ def write_native_weights(
             result[f"{name}.scale"] = scales
         else:
             result[name] = tensor
-    return bytes(save(result, metadata))
+    # One entry only: safetensors writes several in random order, and files must be reproducible.
+    return bytes(save(result, {"affectrt.activation_bits": str(bits)}))
 
 
 def _float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.float32]]:
