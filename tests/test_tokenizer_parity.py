@@ -266,7 +266,7 @@ def test_added_tokens_pairs_and_truncation(seed: int) -> None:
         return "".join(rng.choice(parts) for _ in range(rng.randint(0, 10)))
 
     compared = 0
-    for _ in range(max(1, COUNT // 40)):
+    for _ in range(max(1, COUNT // 10)):
         reference = random_tokenizer(rng)
         tokenizer = own(reference)
         for _ in range(6):
@@ -290,4 +290,4 @@ def test_added_tokens_pairs_and_truncation(seed: int) -> None:
             got = outcome(tokenizer.encode, first, second, add_special_tokens=special, **options)
             assert got == expected, (first, second, special, options, reference.to_str())
             compared += expected is not None
-    assert compared > COUNT // 10
+    assert compared > COUNT // 4
