@@ -12,8 +12,10 @@ import command
 import pytest
 import tiny_models
 
+import affectrt
+
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_MODEL = ROOT / "python" / "affectrt" / "models" / "text.affect"
+DEFAULT_MODEL = Path(affectrt.__file__).parent / "models" / "text.affect"
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the network
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
