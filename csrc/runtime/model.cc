@@ -19,9 +19,24 @@ constexpr const char* kTokenizerEntry = "tokenizer.json";
 constexpr const char* kOnnxEntry = "model.onnx";
 constexpr const char* kWeightsEntry = "weights.safetensors";
 
-// Where a batch stops paying: enough rows to keep the cores in long matrix products, few enough
-// that the activations of a layer stay near the caches and memory stays flat.
-constexpr int32_t kDefaultBatchTokens = 4096;
+// What a batch is by default. MiniLM-L6 in ONNX Runtime on two threads answers as many texts a
+// second at 512 as at 2048 tokens a batch and fewer above, while the memory for texts of 512 tokens
+// grows from 270 over 530 (2048) to 910 MB (4096): small batches, and more tokens only for more
+// threads.
+constexpr int32_t kBatchTokensPerThread = 512;
+constexpr int32_t kLeastBatchTokens = 1024;
+// Accelerators answer long batches almost as fast as short ones.
+constexpr int32_t kAcceleratorBatchTokens = 16'384;
+
+int32_t default_batch_tokens(const BackendOptions& options, int num_threads) {
+  const auto is_accelerator = [](const std::string& name) {
+    return name != "CPUExecutionProvider";
+  };
+  if (std::any_of(options.providers.begin(), options.providers.end(), is_accelerator)) {
+    return kAcceleratorBatchTokens;
+  }
+  return std::max(kLeastBatchTokens, kBatchTokensPerThread * num_threads);
+}
 
 // The one place that knows which backends there are.
 std::unique_ptr<const Backend> make_backend(const std::shared_ptr<const Bundle>& bundle,
@@ -104,11 +119,12 @@ std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOpt
   model->tokenizer_ = make_tokenizer(*model->bundle_);
   model->backend_ = make_backend(model->bundle_, options);
   model->truncate_left_ = truncates_left(*model->bundle_, *model->tokenizer_);
-  model->max_batch_tokens_ =
-      options.max_batch_tokens == 0 ? kDefaultBatchTokens : options.max_batch_tokens;
-  model->num_threads_ = options.backend_options.num_threads == 0
-                            ? usable_cpus()
-                            : options.backend_options.num_threads;
+  const BackendOptions& backend_options = options.backend_options;
+  model->num_threads_ =
+      backend_options.num_threads == 0 ? usable_cpus() : backend_options.num_threads;
+  model->max_batch_tokens_ = options.max_batch_tokens == 0
+                                 ? default_batch_tokens(backend_options, model->num_threads_)
+                                 : options.max_batch_tokens;
   const std::vector<OutputInfo>& outputs = model->backend_->outputs();
   for (const Head& head : model->manifest().heads) {
     const auto output = std::find_if(outputs.begin(), outputs.end(), [&](const OutputInfo& one) {
