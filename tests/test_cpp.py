@@ -24,12 +24,15 @@ def tool(name: str) -> str:
 
 def run(*command: str, cwd: Path = ROOT) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
 @pytest.mark.parametrize(
-    ("preset", "tests"), [("dev", "."), ("asan", "."), ("tsan", "runtime|thread|onnxruntime|native")]
+    ("preset", "tests"),
+    [("dev", "."), ("asan", "."), ("tsan", "runtime|thread|onnxruntime|native")],
 )
 def test_cpp(preset: str, tests: str) -> None:
     if not list(Path("/usr").glob("*/cmake/doctest/doctestConfig.cmake")) and not list(

@@ -60,6 +60,8 @@ def imports(file: Path, *, top_level: bool) -> set[str]:
 def test_package_stays_light(file: Path) -> None:
     inside = imports(file, top_level=False)
     assert not {name for name in inside if name.split(".")[0] in HEAVY}
-    assert not {name for name in imports(file, top_level=True) if name.startswith("affectrt.export")}
+    assert not {
+        name for name in imports(file, top_level=True) if name.startswith("affectrt.export")
+    }
     if "cli" not in file.relative_to(ROOT).as_posix():
         assert not {name for name in inside if name.startswith("affectrt.export")}

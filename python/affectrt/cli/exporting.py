@@ -29,6 +29,7 @@ class ExportModule(Protocol):
         name: str | None = ...,
         overwrite: bool = ...,
         progress: Callable[..., object] | None = ...,
+        engines: list[str] | None = ...,
     ) -> ParityReport: ...
 
     def verify(
