@@ -1,7 +1,12 @@
-"""Every code point, through every component that looks at what a character is."""
+"""Every code point, through every component that looks at what a character is.
+
+Of the large uniform ranges (ideographs, Hangul syllables, private use, unassigned planes) a sample
+does, unless AFFECTRT_PARITY_STRINGS asks for a full run of 100 000 strings or more.
+"""
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 
@@ -13,7 +18,30 @@ from tokenizers import Tokenizer as Reference
 from tokenizers import normalizers as norm
 from tokenizers import pre_tokenizers as pre
 
-CODE_POINTS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+FULL = int(os.environ.get("AFFECTRT_PARITY_STRINGS", "0")) >= 100_000
+UNIFORM = (
+    (0x3400, 0x4DC0),
+    (0x4E00, 0xA000),
+    (0xAC00, 0xD7A4),
+    (0xE000, 0xF900),
+    (0x17000, 0x18D80),
+    (0x20000, 0x2F800),
+    (0x2FA20, 0xE0000),
+    (0xE0200, 0x110000),
+)
+
+
+def chosen(c: int) -> bool:
+    if 0xD800 <= c < 0xE000:
+        return False
+    for begin, end in UNIFORM:
+        if begin <= c < end:
+            # The edges, a sample, and where blocks begin and end.
+            return FULL or c - begin < 4 or end - c < 4 or c % 997 == 0 or (c + 2) % 0x400 < 4
+    return True
+
+
+CODE_POINTS = [chr(c) for c in range(0x110000) if chosen(c)]
 
 
 def every(template: str, code_points: Sequence[str] = CODE_POINTS, size: int = 400) -> list[str]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import struct
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -224,7 +225,35 @@ def scripts(assigned: str) -> tuple[list[tuple[str, str]], dict[int, int]]:
     return names, index
 
 
-def graphemes() -> dict[int, int]:
+def clusters_with_a() -> set[int]:
+    """What stays in one grapheme cluster with a letter before it.
+
+    `Precompiled` replaces clusters as a whole: this map (a Darts double array as SentencePiece
+    lays it out) has "a" become "X", and with it the rest of its cluster.
+    """
+    units = [0] * 1024
+    node = 256 ^ ord("a")
+    units[0] = 256 << 10
+    units[node] = ord("a") | 1 << 8 | 512 << 10
+    units[node ^ 512] = 1 << 31
+    trie = struct.pack("<1024I", *units)
+    normalizer = normalizers.Precompiled(struct.pack("<I", len(trie)) + trie + b"X\0")
+    out = normalizer.normalize_str("".join("a" + chr(c) for c in CODE_POINTS if chr(c) != "X"))
+    # Lengths alone would not tell which: walk along.
+    found, at = set(), 0
+    for c in CODE_POINTS:
+        if chr(c) == "X":
+            continue
+        at += 1
+        if out[at : at + 1] == chr(c) or (chr(c) == "a" and out[at : at + 1] == "X"):
+            at += 1
+        else:
+            found.add(c)
+    return found
+
+
+def graphemes(attached: set[int]) -> dict[int, int]:
+    """Cluster properties. Those that `regex` knows of newer characters do not count."""
     values = {}
     for i, name in enumerate(GRAPHEMES):
         if i:
@@ -234,7 +263,9 @@ def graphemes() -> dict[int, int]:
         for m in regex.compile(rf"\p{{{prop}}}").findall(ALL):
             assert ord(m) not in values, hex(ord(m))
             values[ord(m)] = i
-    return values
+    extends = {GRAPHEMES.index(name) for name in ("Extend", "ZWJ", "SpacingMark")}
+    assert attached <= {c for c, value in values.items() if value in extends}
+    return {c: v for c, v in values.items() if v not in extends or c in attached}
 
 
 def wrapped(values: Iterable[object]) -> str:
@@ -283,6 +314,7 @@ def main() -> None:
     white_space = removed_by(pre_tokenizers.WhitespaceSplit())
     assert white_space == matching(r"\s") == matching(r"\p{White_Space}")
     regex_words = regex_crate_word()
+    attached = clusters_with_a()
 
     hangul = set(range(0xAC00, 0xD7A4))  # done by arithmetic
     canonical = {c: s for c, s in canonical.items() if c not in hangul}
@@ -305,7 +337,7 @@ def main() -> None:
         | set(range(0x11A8, 0x11C3)),
         "lowercases": set(lower),
         "incb_linker": {ord(m) for m in regex.findall(r"\p{InCB=Linker}", ALL)},
-        "incb_extend": {ord(m) for m in regex.findall(r"\p{InCB=Extend}", ALL)},
+        "incb_extend": attached & {ord(m) for m in regex.findall(r"\p{InCB=Extend}", ALL)},
     }  # fmt: skip
     assert list(flags) == FLAGS
     # BertNormalizer turns white space into spaces by the same definition.
@@ -315,7 +347,7 @@ def main() -> None:
 
     unassigned = {CATEGORIES.index("Cn"), CATEGORIES.index("Co")}
     names, script = scripts("".join(c for c in ALL if category[ord(c)] not in unassigned))
-    ccc, grapheme, classes = combining_classes(), graphemes(), script_classes()
+    ccc, grapheme, classes = combining_classes(), graphemes(attached), script_classes()
     bits = {c: 0 for c in range(0x110000)}
     for i, name in enumerate(FLAGS):
         for c in flags[name]:
