@@ -21,6 +21,7 @@ from .native_weights import native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
 from .parity import BARS, ParityReport, measure
 from .quantize_onnx import quantize_onnx
+from .tokens import read_tokenizer
 
 PRECISIONS = tuple(BARS)
 ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
@@ -82,6 +83,7 @@ def export_checkpoint(
     with _readable(source) as folder:
         loaded = replace(load_checkpoint(folder), path=source)
         check_exportable(loaded)
+        read_tokenizer(loaded)  # what is wrong with it is better said before the long work
         rows = _rows(data, loaded)
         if engines is None:
             engines = ("native",) if native_engine_runs(loaded) else ("onnxruntime",)

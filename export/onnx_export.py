@@ -193,21 +193,26 @@ def padded_batch(
     checkpoint: LoadedCheckpoint, lengths: Sequence[int], random: np.random.Generator
 ) -> Feeds:
     """Random ids (never the padding id) with `lengths`, padded to the longest."""
-    vocabulary = int(checkpoint.config["vocab_size"])
+    vocabulary = int(network_config(checkpoint).vocab_size)
     pad = pad_id(checkpoint)
     ids = random.integers(0, vocabulary, (len(lengths), max(lengths)), dtype=np.int64)
     ids[ids == pad] = (pad + 1) % vocabulary
     mask = (np.arange(max(lengths)) < np.asarray(lengths)[:, None]).astype(np.int64)
     ids = np.where(mask == 1, ids, pad)
     types = np.zeros_like(ids)
-    if int(checkpoint.config.get("type_vocab_size", 2)) > 1:
+    if int(getattr(network_config(checkpoint), "type_vocab_size", 0)) > 1:
         types = np.where((np.arange(max(lengths)) >= 4) & (mask == 1), 1, 0)
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types.astype(np.int64)}
 
 
 def pad_id(checkpoint: LoadedCheckpoint) -> int:
     """The id that fills rows up; RoBERTa-like models count their positions by it."""
-    return int(checkpoint.config.get("pad_token_id") or 0)
+    return int(network_config(checkpoint).pad_token_id or 0)
+
+
+def network_config(checkpoint: LoadedCheckpoint) -> Any:
+    """transformers' configuration, with the defaults for what config.json leaves out."""
+    return next(m.config for m in checkpoint.model.modules() if hasattr(m, "config"))
 
 
 def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:

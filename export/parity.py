@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from affectrt.errors import ExportError
 
@@ -22,6 +22,7 @@ from .checkpoint import HeadSpec, LoadedCheckpoint
 from .data import ParityData
 from .metrics import ERROR_METRICS, BoolArray, FloatArray, pearson, task_metrics
 from .onnx_export import Feeds, pad_id, torch_logits
+from .tokens import encode_inputs, read_tokenizer, tokenizer_note
 
 _SOURCE_BATCH = 16  # rows of similar length that torch sees at once
 _NEIGHBOUR_ROWS = 48  # rows that are answered alone as well as together
@@ -175,15 +176,9 @@ class ProductAnswers:
 
 
 def source_answers(checkpoint: LoadedCheckpoint, data: ParityData) -> SourceAnswers:
-    """Run all rows through `tokenizers` and torch.
-
-    The padding and truncation sections of ``tokenizer.json`` are settings of the run that saved it
-    (all-MiniLM's cuts at 128 tokens, for instance); neither side applies them.
-    """
-    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_json))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    inputs: list[Any] = [r.text if r.pair is None else (r.text, r.pair) for r in data.rows]
+    """Run all rows through `tokenizers` and torch."""
+    tokenizer = read_tokenizer(checkpoint)
+    inputs = encode_inputs(data)
     full = tokenizer.encode_batch([*inputs, *data.tokens_only])
     limit = checkpoint.max_tokens
     tokenizer.enable_truncation(limit, strategy="longest_first")
@@ -406,10 +401,9 @@ def measure(
     backends: Sequence[str],
     command: str,
     notes: Sequence[str] = (),
-    source: SourceAnswers | None = None,
 ) -> ParityReport:
     """Compare a model file with its checkpoint on every backend that it can run on."""
-    source = source_answers(checkpoint, data) if source is None else source
+    source = source_answers(checkpoint, data)
     heads: list[HeadParity] = []
     tokens: TokenParity | None = None
     for backend in backends:
@@ -422,6 +416,7 @@ def measure(
     if tokens is None:
         raise ExportError(f"{path}: has nothing that a backend could run")
     bars = BARS.get(precision, BARS["int8"])
+    note = tokenizer_note(checkpoint, data, source.ids)
     return ParityReport(
         name=name,
         precision=precision,
@@ -437,7 +432,7 @@ def measure(
         versions=versions(),
         command=command,
         source_sha256=checkpoint.source_sha256,
-        notes=tuple(notes),
+        notes=(*notes, note) if note else tuple(notes),
     )
 
 

@@ -28,6 +28,7 @@ from affectrt.export import parity as parity_module
 from affectrt.export.bundle import read_manifest
 from affectrt.export.checkpoint import load_checkpoint
 from affectrt.export.data import builtin_data
+from affectrt.export.native_weights import native_engine_runs
 from affectrt.export.onnx_export import input_names
 
 
@@ -100,6 +101,7 @@ def torch_answers(checkpoint: Path, texts: list[str | tuple[str, str]]) -> np.nd
     return np.stack(rows)
 
 
+BOTH = ["onnxruntime", "native"]
 TEXTS: list[str | tuple[str, str]] = [
     "I was so happy, furious and afraid today.",
     "no",
@@ -118,24 +120,31 @@ def test_every_family_gives_its_checkpoints_answers(
     scale = np.abs(wanted).max()
     assert np.ptp(wanted, axis=0).min() > 0.01 * scale  # answers that differ from text to text
 
-    report = export_checkpoint(checkpoint, tmp_path / "fp32.affect")
-    assert report.passed
-    assert report.tokens.equal == report.tokens.rows > 100
-    model = affectrt.load(tmp_path / "fp32.affect")
-    assert model.info.family == json.loads((checkpoint / "config.json").read_text())["model_type"]
-    np.testing.assert_allclose(model.predict_logits(TEXTS), wanted, atol=2e-5 * max(1.0, scale))
-
-    report = export_checkpoint(
-        checkpoint, tmp_path / "int8.affect", precision="int8", enforce_bars=False
-    )
-    assert report.tokens.equal == report.tokens.rows
-    model = affectrt.load(tmp_path / "int8.affect")
-    assert model.info.precision == "int8"
-    together = model.predict_logits(TEXTS)
-    assert np.abs(together - wanted).max() < 0.15 * scale
-    assert np.corrcoef(together.ravel(), wanted.ravel())[0, 1] > 0.99
-    alone = np.concatenate([model.predict_logits(text) for text in TEXTS])
-    np.testing.assert_allclose(alone, together, atol=1e-4 * max(1.0, scale))
+    engines = ["onnxruntime"]
+    if native_engine_runs(load_checkpoint(checkpoint)):
+        engines.append("native")
+    for precision in ("fp32", "int8"):
+        out = tmp_path / f"{precision}.affect"
+        report = export_checkpoint(
+            checkpoint, out, precision=precision, engines=engines, enforce_bars=precision == "fp32"
+        )
+        assert report.tokens.equal == report.tokens.rows > 100
+        assert {head.backend for head in report.heads} == set(engines)
+        for engine in engines:
+            model = affectrt.load(out, backend=engine)
+            assert model.info.precision == precision
+            assert model.info.family == load_checkpoint(checkpoint).family
+            together = model.predict_logits(TEXTS)
+            if precision == "fp32":
+                np.testing.assert_allclose(together, wanted, atol=2e-5 * max(1.0, scale))
+                continue
+            assert np.abs(together - wanted).max() < 0.15 * scale
+            assert np.corrcoef(together.ravel(), wanted.ravel())[0, 1] > 0.99
+            alone = np.concatenate([model.predict_logits(text) for text in TEXTS])
+            if engine == "native":
+                np.testing.assert_array_equal(alone, together)
+            else:
+                np.testing.assert_allclose(alone, together, atol=1e-4 * max(1.0, scale))
 
 
 @pytest.mark.parametrize(
@@ -148,19 +157,26 @@ def test_fine_tuned_checkpoint_through_export_and_verify(
     checkpoint = tuned(family, task)
     data = em.write_jsonl(tmp_path / "test.jsonl", em.toy_rows(300, 2, task))
     best = "pearson" if task == "regression" else "macro_f1"
-    sizes = {}
+    sizes: dict[str, int] = {}
     for precision in ("fp32", "int8"):
         out = tmp_path / f"{precision}.affect"
         steps: list[str] = []
         report = export_checkpoint(
-            checkpoint, out, precision=precision, data=data, name="toy", progress=steps.append
+            checkpoint,
+            out,
+            precision=precision,
+            data=data,
+            name="toy",
+            progress=steps.append,
+            engines=BOTH,
         )
-        (head,) = report.heads
         assert report.passed
-        assert (report.rows, report.pairs, head.rows_with_target) == (300, 75, 300)
-        assert head.metrics[best]["source"] > 0.9
-        assert abs(head.metrics[best]["product"] - head.metrics[best]["source"]) <= 0.003
-        assert len(steps) == len(set(steps)) >= 5
+        assert [head.backend for head in report.heads] == BOTH
+        for head in report.heads:
+            assert (report.rows, report.pairs, head.rows_with_target) == (300, 75, 300)
+            assert head.metrics[best]["source"] > 0.9
+            assert abs(head.metrics[best]["product"] - head.metrics[best]["source"]) <= 0.003
+        assert len(steps) == len(set(steps)) == (6 if precision == "fp32" else 7)
 
         again = verify(out, checkpoint, data=data)
         assert again.heads == report.heads
@@ -168,9 +184,10 @@ def test_fine_tuned_checkpoint_through_export_and_verify(
         manifest = read_manifest(out)
         assert manifest["name"] == "toy"
         assert manifest["parity"] == json.loads(json.dumps(report.to_dict()))
-        assert manifest["heads"][0]["metrics"][0]["rows"] == 300
+        metrics = manifest["heads"][0]["metrics"]
+        assert [(m["backend"], m["rows"]) for m in metrics] == [(name, 300) for name in BOTH]
         assert "/" not in manifest["recipe"]
-        sizes[precision] = manifest["files"]["model.onnx"]["bytes"]
+        sizes[precision] = out.stat().st_size
         text = report.to_text()
         assert "passed" in text
         assert f"affectrt verify {precision}.affect" in text
@@ -179,10 +196,11 @@ def test_fine_tuned_checkpoint_through_export_and_verify(
 
 def test_pooled_checkpoint_with_two_heads(pooled: Path, tmp_path: Path) -> None:
     out = tmp_path / "pooled.affect"
-    report = export_checkpoint(pooled, out)
-    assert [(h.head, h.task, h.labels) for h in report.heads] == [
-        ("emotion", "multi_label", 4),
-        ("vad", "regression", 2),
+    report = export_checkpoint(pooled, out, engines=BOTH)
+    assert [(h.backend, h.head, h.task, h.labels) for h in report.heads] == [
+        (engine, head, task, labels)
+        for engine in BOTH
+        for head, task, labels in (("emotion", "multi_label", 4), ("vad", "regression", 2))
     ]
     assert report.heads[1].correlation == pytest.approx(1.0, abs=1e-6)
     manifest = read_manifest(out)
@@ -190,18 +208,18 @@ def test_pooled_checkpoint_with_two_heads(pooled: Path, tmp_path: Path) -> None:
     assert manifest["heads"][0]["metrics"] == [{"macro_f1": 0.5, "data": "toy", "split": "test"}]
     assert manifest["licence"]["weights"] == "CC0-1.0"
     assert manifest["recipe"].startswith("python -m tests.export_models && affectrt export ")
-    model = affectrt.load(out)
-    info = model.info.heads[0]
+    info = affectrt.load(out).info.heads[0]
     assert info.thresholds == pytest.approx((0.4, 0.5, 0.6, 0.5))
     assert (info.temperature, info.unsure_below) == (pytest.approx(1.25), pytest.approx(0.3))
 
     loaded = load_checkpoint(pooled)
     source = parity_module.source_answers(loaded, builtin_data())
     texts = [r.text if r.pair is None else (r.text, r.pair) for r in builtin_data().rows]
-    for head in ("emotion", "vad"):
-        np.testing.assert_allclose(
-            model.predict_logits(texts, head), source.logits[head], atol=2e-5
-        )
+    for engine in BOTH:
+        model = affectrt.load(out, backend=engine)
+        for head in ("emotion", "vad"):
+            logits = model.predict_logits(texts, head)
+            np.testing.assert_allclose(logits, source.logits[head], atol=2e-5)
 
 
 def test_the_checkpoints_own_files_travel_unchanged(
@@ -210,8 +228,8 @@ def test_the_checkpoints_own_files_travel_unchanged(
     import zipfile
 
     checkpoint = random_checkpoint("bert")
-    export_checkpoint(checkpoint, tmp_path / "a.affect")
-    export_checkpoint(checkpoint, tmp_path / "b.affect")
+    for name in ("a.affect", "b.affect"):
+        export_checkpoint(checkpoint, tmp_path / name, engines=["native", "onnxruntime"])
     with zipfile.ZipFile(tmp_path / "a.affect") as archive:
         for name in ("config.json", "tokenizer.json"):
             assert archive.read(name) == (checkpoint / name).read_bytes()
@@ -393,6 +411,35 @@ def test_networks_that_cannot_be(broken: Path) -> None:
     refused(broken, ExportError, "config.json: transformers cannot build")
     change_config(broken, hidden_act="gelu", affectrt={"heads": [{"name": "x"}]})
     refused(broken, ExportError, '"affectrt" must have "heads"')
+
+
+def test_tokenizers_that_do_not_fit(broken: Path) -> None:
+    content = json.loads((broken / "tokenizer.json").read_text("utf-8"))
+    rows = json.loads((broken / "config.json").read_text("utf-8"))["vocab_size"]
+    content["model"]["vocab"] |= {"extra": rows, "more": rows + 1}
+    (broken / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    refused(broken, ExportError, f"2 tokens beyond the embedding table of {rows} rows.*'extra'")
+    (broken / "tokenizer.json").write_text("{}", "utf-8")
+    refused(broken, ExportError, r"tokenizer.json cannot be read")
+
+
+def test_another_opinion_on_tokens_is_noted(broken: Path, tmp_path: Path) -> None:
+    def lowercase(on: bool) -> None:
+        content = json.loads((broken / "tokenizer.json").read_text("utf-8"))
+        content["normalizer"]["lowercase"] = on
+        (broken / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+
+    (broken / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True}), "utf-8"
+    )
+    lowercase(True)
+    assert export_checkpoint(broken, tmp_path / "x.affect").notes == ()
+    lowercase(False)
+    report = export_checkpoint(broken, tmp_path / "y.affect")
+    assert report.passed
+    (note,) = report.notes
+    assert "BertTokenizer" in note
+    assert "follows tokenizer.json" in note
 
 
 def test_pickled_code_is_refused(broken: Path, tmp_path: Path) -> None:
