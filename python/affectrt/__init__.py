@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from .errors import Error
 
 if TYPE_CHECKING:
     from .info import HeadInfo, ModelInfo
