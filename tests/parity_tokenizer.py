@@ -15,6 +15,7 @@ import json
 import os
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -39,17 +40,19 @@ def pack_texts(folder: Path) -> dict[str, list[str]]:
     return {name: list(pack) for name, pack in packs.items()}
 
 
-def references(shared: Path, sample: list[str], names: list[str]) -> dict[str, Reference]:
-    found = {}
+def references(
+    shared: Path, sample: list[str], names: list[str]
+) -> Iterator[tuple[str, Reference]]:
+    """The tokenizers of the shared checkpoints, and then those trained on `sample`."""
     for file in sorted(shared.glob("weights/*/tokenizer.json")):
-        reference = Reference.from_file(str(file))
-        reference.no_truncation()
-        reference.no_padding()
-        found[file.parent.name] = reference
+        if not names or file.parent.name in names:
+            reference = Reference.from_file(str(file))
+            reference.no_truncation()
+            reference.no_padding()
+            yield file.parent.name, reference
     for name, build in ZOO.items():
         if not names or name in names:
-            found[name] = build(sample, 8000)
-    return {name: r for name, r in found.items() if not names or name in names}
+            yield name, build(sample, 8000)
 
 
 def main() -> int:
@@ -68,7 +71,7 @@ def main() -> int:
     sample = [t for pack in packs.values() for t in random.sample(pack, min(len(pack), 400))]
 
     total = 0
-    for name, reference in references(arguments.shared, sample + SENTENCES, arguments.only).items():
+    for name, reference in references(arguments.shared, sample + SENTENCES, arguments.only):
         tokenizer = own(reference)
         parity = Parity()
         compare(reference, tokenizer, strings, parity)

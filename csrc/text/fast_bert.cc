@@ -123,12 +123,10 @@ bool FastBert::add_character(char32_t c, uint32_t index, Word* word, TokenRun* o
 }
 
 // Stops when there are more than `most` tokens.
-bool FastBert::tokenize(std::string_view text, size_t most, bool with_offsets,
-                        TokenRun* out) const {
-  thread_local Word word;
+bool FastBert::tokenize(std::string_view text, size_t most, Word* memory, TokenRun* out) const {
+  Word& word = *memory;
   word.size = 0;
   word.simple = true;
-  word.with_offsets = with_offsets;
   out->ids.clear();
   out->offsets.clear();
   const auto* const data = reinterpret_cast<const uint8_t*>(text.data());
@@ -185,7 +183,17 @@ bool FastBert::tokenize(std::string_view text, size_t most, bool with_offsets,
 std::optional<Encoding> FastBert::encode(std::string_view text,
                                          std::optional<std::string_view> pair,
                                          const EncodeOptions& options) const {
-  thread_local TokenRun first, second;
+  struct Memory {
+    Word word;
+    TokenRun first, second;
+  };
+  // Kept by the thread while it is small.
+  constexpr size_t kKeptTextBytes = 1 << 16;
+  thread_local Memory kept;
+  Memory large;
+  Memory& memory = text.size() + pair.value_or("").size() < kKeptTextBytes ? kept : large;
+  TokenRun& first = memory.first;
+  TokenRun& second = memory.second;
   size_t most = SIZE_MAX;
   if (options.truncation != Truncation::kNone) {
     size_t special = 0;
@@ -195,16 +203,16 @@ std::optional<Encoding> FastBert::encode(std::string_view text,
     if (options.max_tokens <= special) return std::nullopt;
     most = options.max_tokens - special;
   }
-  const bool with_offsets = options.with_offsets;
-  if (!tokenize(text, most, with_offsets, &first)) return std::nullopt;
-  if (pair && !tokenize(*pair, most, with_offsets, &second)) return std::nullopt;
+  memory.word.with_offsets = options.with_offsets;
+  if (!tokenize(text, most, &memory.word, &first)) return std::nullopt;
+  if (pair && !tokenize(*pair, most, &memory.word, &second)) return std::nullopt;
   if (first.ids.size() + (pair ? second.ids.size() : 0) > most) {
     if (pair || options.truncation == Truncation::kOnlySecond || options.keep_overflowing ||
         options.truncate_left || options.stride >= most) {
       return std::nullopt;
     }
     first.ids.resize(most);
-    if (with_offsets) first.offsets.resize(most);
+    if (options.with_offsets) first.offsets.resize(most);
   }
   return assemble(plan_, first, pair ? &second : nullptr, options);
 }

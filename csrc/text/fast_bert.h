@@ -30,7 +30,7 @@ class FastBert {
 
  private:
   struct Word;  // under construction
-  bool tokenize(std::string_view text, size_t most, bool with_offsets, TokenRun* out) const;
+  bool tokenize(std::string_view text, size_t most, Word* memory, TokenRun* out) const;
   // Adds a character beyond ASCII; false when it needs the general path.
   bool add_character(char32_t c, uint32_t index, Word* word, TokenRun* out) const;
   void finish_word(Word* word, TokenRun* out) const;
