@@ -295,7 +295,7 @@ def test_decisions_are_those_of_the_runtime(pooled: Path, tmp_path: Path) -> Non
     head = load_checkpoint(pooled).heads[0]
     texts = [r.text for r in builtin_data().rows if r.pair is None]
     decided = parity_module.decide(head, model.predict_logits(texts, "emotion"))
-    assert 0.05 < decided.mean() < 0.95
+    assert 0 < decided.mean() < 1  # both answers occur
     for row, result in zip(decided, model(texts), strict=True):
         names = {label for label, is_in in zip(head.labels, row, strict=True) if is_in}
         assert set(result.heads["emotion"].decided) == names
