@@ -217,14 +217,14 @@ double serde_number(double exact) {
       fraction = *p != '-';  // the decimal point, whatever the locale's is
     }
   }
-  exponent += std::atoi(p + 1);
+  exponent += static_cast<int>(std::strtol(p + 1, nullptr, 10));
   while (significand % 10 == 0) {  // the snprintf form pads with zeros
     significand /= 10;
     ++exponent;
   }
   static const std::array<double, 309> powers = [] {
     std::array<double, 309> all{};
-    char literal[8];
+    char literal[32];
     for (size_t i = 0; i < all.size(); ++i) {
       std::snprintf(literal, sizeof literal, "1e%zu", i);
       all[i] = std::strtod(literal, nullptr);
