@@ -181,7 +181,7 @@ Escape read_escape(Cursor* cursor, bool in_class) {
   const uint32_t c = cursor->next();
   const auto code_point = [](uint32_t value) { return Escape{Escape::kCodePoint, value, {}}; };
   const auto named = [in_class](std::string_view name, bool negative) {
-    CodeSet set = *named_set(name, in_class);
+    CodeSet set = named_set(name, in_class).value_or(CodeSet());
     if (negative) set.invert();
     return Escape{Escape::kSet, 0, std::move(set)};
   };
@@ -263,7 +263,7 @@ class ClassReader {
     }
     flush();
     finish_operand();
-    return *std::move(result_);
+    return std::move(result_);
   }
 
  private:
@@ -376,11 +376,7 @@ class ClassReader {
   }
 
   void finish_operand() {
-    if (result_) {
-      result_->intersect(set_);
-    } else {
-      result_ = set_;
-    }
+    result_.intersect(set_);
     set_ = CodeSet();
   }
 
@@ -389,8 +385,8 @@ class ClassReader {
   State state_ = State::kStart;
   uint32_t pending_ = 0;
   bool pending_is_set_ = false;
-  CodeSet set_;                    // the operand of && that is being read
-  std::optional<CodeSet> result_;  // the operands before it
+  CodeSet set_;                      // the operand of && that is being read
+  CodeSet result_ = CodeSet::all();  // of the operands before it
 };
 
 }  // namespace

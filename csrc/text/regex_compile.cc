@@ -101,7 +101,7 @@ class Compiler {
       case Kind::kAnchor:
         add({Op::kAnchor, Loop::kGreedy, static_cast<uint32_t>(node.anchor)});
         if (node.anchor == Anchor::kWordBoundary || node.anchor == Anchor::kNoWordBoundary) {
-          program_.code.back().b = set_index(*named_set("word", false));
+          program_.code.back().b = set_index(named_set("word", false).value_or(CodeSet()));
         }
         break;
     }

@@ -295,7 +295,7 @@ class Parser {
   }
 
   NodePtr named_group(size_t begin, int depth, char close) {
-    static const CodeSet word = *named_set("word", false);
+    static const CodeSet word = named_set("word", false).value_or(CodeSet());
     const size_t name_begin = cursor_.at();
     while (!cursor_.done() && !cursor_.peek_is(close)) {
       const uint32_t c = cursor_.next();

@@ -213,7 +213,7 @@ std::optional<CodeSet> posix_set(std::string_view name) {
     return std::nullopt;
   }
   std::optional<CodeSet> set = named_set(name, true);
-  if (name == "punct") set->add(*named_set("symbol", true));
+  if (name == "punct") set->add(named_set("symbol", true).value_or(CodeSet()));
   return set;
 }
 
