@@ -28,7 +28,8 @@ int thread_count(int wanted) {
                                        "; 0 (as many as the CPU quota allows) to " +
                                        std::to_string(kMostThreads) + " is possible");
   }
-  return wanted == 0 ? usable_cpus() : wanted;
+  // More threads than CPUs would only wait for each other.
+  return wanted == 0 ? usable_cpus() : std::min(wanted, usable_cpus());
 }
 
 std::string entry_of(const Bundle& bundle, const char* entry) {

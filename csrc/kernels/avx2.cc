@@ -16,15 +16,6 @@ struct Dot {
   }
 };
 
-// 16 registers: 6 x 2 sums + 2 columns + 1 value.
-struct Shape {
-  static constexpr int kMaxPanels = 1;
-  template <int kPanels>
-  static constexpr int max_rows() {
-    return 6;
-  }
-};
-
 }  // namespace avx2
 
 const Kernels& avx2_kernels() {

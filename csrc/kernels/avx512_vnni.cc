@@ -11,8 +11,12 @@ namespace avx512 {
 struct Shape {
   static constexpr int kMaxPanels = 4;
   template <int kPanels>
-  static constexpr int max_rows() {
-    return kPanels == 4 ? 6 : (kPanels == 2 ? 12 : 8);
+  static constexpr int max_rows_f32() {
+    return kPanels == 2 ? 12 : 8;
+  }
+  template <int kPanels>
+  static constexpr int max_rows_int() {
+    return kPanels == 4 ? 6 : 8;
   }
 };
 

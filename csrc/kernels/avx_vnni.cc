@@ -15,20 +15,11 @@ struct Dot {
   }
 };
 
-// 16 registers: 6 x 2 sums + 2 columns + 1 value.
-struct Shape {
-  static constexpr int kMaxPanels = 1;
-  template <int kPanels>
-  static constexpr int max_rows() {
-    return 6;
-  }
-};
-
 }  // namespace avx_vnni
 
 const Kernels& avx_vnni_kernels() {
   static constexpr Kernels kKernels =
-      make_kernels<avx2::Simd<avx_vnni::Dot>, avx_vnni::Shape>("avx-vnni");
+      make_kernels<avx2::Simd<avx_vnni::Dot>, avx2::Shape>("avx-vnni");
   return kKernels;
 }
 

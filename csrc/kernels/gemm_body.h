@@ -166,7 +166,7 @@ template <class S, class Dot, class Shape, Epilogue kEpilogue>
 struct GemmIntDriver {
   template <int kPanels>
   static void strip(const GemmInt& g, size_t panel) {
-    constexpr int kMaxRows = Shape::template max_rows<kPanels>();
+    constexpr int kMaxRows = Shape::template max_rows_int<kPanels>();
     const size_t panel_bytes = g.steps * 64;
     const int8_t* b = g.b + panel * panel_bytes;
     alignas(64) int32_t sums[kMaxRows * kPanels * 16];
@@ -225,7 +225,7 @@ template <class S, class Shape, Epilogue kEpilogue, bool kHasBias>
 struct GemmF32Driver {
   template <int kPanels>
   static void strip(const GemmF32& g, size_t panel) {
-    constexpr int kMaxRows = Shape::template max_rows<kPanels>();
+    constexpr int kMaxRows = Shape::template max_rows_f32<kPanels>();
     const float* b = g.b + panel * g.b_panel_stride;
     alignas(64) float sums[kMaxRows * kPanels * 16];
     for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {

@@ -40,7 +40,7 @@ struct RowQuant {
 
 // c[rows, panels * 16] = dequantise(a[rows, k] * b[k, panels * 16]), sums exact in int32.
 struct GemmInt {
-  const uint8_t* a;       // codes; 4 bytes are one step: 4 u8 values or 2 s16 values
+  const uint8_t* a;       // codes; 4 bytes are one step: 4 values of 8 bits or 2 of 16
   size_t a_stride;        // bytes between rows, at least steps * 4
   const RowQuant* quant;  // [rows]
   const int8_t* b;        // [panels][steps][16 columns][4 bytes], 64-byte aligned
@@ -81,9 +81,10 @@ struct Kernels {
   void (*gemm_s16s16)(const GemmInt& g);  // b: 8-bit codes widened to s16
   void (*gemm_f32)(const GemmF32& g);
 
-  // Rows of x [rows, stride] to asymmetric u8 (range widened to hold 0) at codes [rows, code_stride
-  // bytes]; writes ceil(n / 16) * 16 codes a row. A row with NaN or Inf gets scale = NaN, so that
-  // it cannot turn into plausible numbers.
+  // Rows of x [rows, stride] to asymmetric 8-bit codes (range widened to hold 0) at codes [rows,
+  // code_stride bytes]; writes ceil(n / 16) * 16 codes a row. A row with NaN or Inf gets scale =
+  // NaN, so that it cannot turn into plausible numbers. The codes are for gemm_u8s8 of the same
+  // table alone: u8, or s8 (all less 128, and the zero point too) where that multiplies faster.
   void (*quantize_u8)(const float* x, size_t stride, size_t rows, size_t n, uint8_t* codes,
                       size_t code_stride, RowQuant* quant);
   // The same to symmetric s16 within +-max_code.

@@ -62,7 +62,7 @@ struct RowKernels {
       for (size_t i = 0; i < n; i += 16) {
         S::store_u8(codes + i, S::round_to_int(S::fma(S::load(x + i), scale, offset)));
       }
-      quant[r] = {width / 255.0F + limits.not_finite, zero};
+      quant[r] = {width / 255.0F + limits.not_finite, zero - S::kCodeOffset};
     }
   }
 

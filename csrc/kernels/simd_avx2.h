@@ -100,6 +100,8 @@ struct Simd {
   static __m256i pack_s16(I x) {  // saturates; the packs of two 128-bit lanes put in order
     return _mm256_permute4x64_epi64(_mm256_packs_epi32(x.lo, x.hi), 0xD8);
   }
+  // What is taken off codes of 0..255 where they are stored.
+  static constexpr float kCodeOffset = 0.0F;
   static void store_u8(uint8_t* p, I x) {  // saturates to 0..255
     const __m256i words = pack_s16(x);
     const __m128i bytes =
@@ -155,6 +157,19 @@ struct Simd {
   }
   static TileI dot_u8s8(TileI sum, TileI a, TileI b) { return Dot::u8s8(sum, a, b); }
   static TileI dot_s16s16(TileI sum, TileI a, TileI b) { return Dot::s16s16(sum, a, b); }
+};
+
+// 16 registers: 6 x 2 sums + 2 columns + 1 value.
+struct Shape {
+  static constexpr int kMaxPanels = 1;
+  template <int kPanels>
+  static constexpr int max_rows_f32() {
+    return 6;
+  }
+  template <int kPanels>
+  static constexpr int max_rows_int() {
+    return 6;
+  }
 };
 
 }  // namespace affectrt::avx2

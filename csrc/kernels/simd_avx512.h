@@ -73,6 +73,8 @@ struct Simd {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
+  // What is taken off codes of 0..255 where they are stored.
+  static constexpr float kCodeOffset = 0.0F;
   static void store_u8(uint8_t* p, I x) {  // saturates to 0..255
     const __m512i positive = _mm512_max_epi32(x, _mm512_setzero_si512());
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(positive));

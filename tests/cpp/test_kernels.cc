@@ -87,15 +87,24 @@ std::vector<const Kernels*> simd_bodies() {
   return bodies;
 }
 
+float value_of(const Kernels& kernels, uint8_t code, RowQuant quant) {
+  const bool is_signed = std::string(kernels.isa) == "neon-dotprod";
+  const int value = is_signed ? static_cast<int8_t>(code) : code;
+  return (static_cast<float>(value) - quant.zero) * quant.scale;
+}
+
 struct IntProblem {
+  bool wide;
   size_t rows, inputs, outputs, steps, panels, stride, code_stride;
+  std::vector<float> x;
   std::vector<uint8_t> codes;
   std::vector<RowQuant> quant;
   Aligned<int8_t> panel_codes;
   std::vector<float> scale, sum, bias, residual;
 
-  IntProblem(size_t rows_, size_t inputs_, size_t outputs_, bool wide)
-      : rows(rows_),
+  IntProblem(size_t rows_, size_t inputs_, size_t outputs_, bool wide_)
+      : wide(wide_),
+        rows(rows_),
         inputs(inputs_),
         outputs(outputs_),
         steps(wide ? (inputs + 1) / 2 : (inputs + 3) / 4),
@@ -108,16 +117,8 @@ struct IntProblem {
         scale(stride, 0.0F),
         sum(stride, 0.0F),
         bias(stride, 0.0F) {
-    const std::vector<float> x = random_rows(rows, inputs, round_up(inputs, 16), 3.0F);
-    const size_t x_stride = round_up(inputs, 16);
+    x = random_rows(rows, inputs, round_up(inputs, 16), 3.0F);
     const int32_t max_code = wide ? kMaxCode8 : kMaxCode7;
-    if (wide) {
-      scalar().quantize_s16(x.data(), x_stride, rows, inputs, max_activation_code_s16(inputs),
-                            codes.data(), code_stride, quant.data());
-    } else {
-      scalar().quantize_u8(x.data(), x_stride, rows, inputs, codes.data(), code_stride,
-                           quant.data());
-    }
     std::uniform_int_distribution<int> code(-max_code, max_code);
     std::vector<int8_t> weights(outputs * inputs);
     for (int8_t& w : weights) w = static_cast<int8_t>(code(random_engine()));
@@ -142,8 +143,17 @@ struct IntProblem {
 
   static const Kernels& scalar() { return *available_kernels().back(); }
 
-  GemmInt args(std::vector<float>* out, Epilogue epilogue) {
+  // Codes are between the two kernels of one table.
+  GemmInt args(const Kernels& kernels, std::vector<float>* out, Epilogue epilogue) {
     out->assign(rows * stride, -1.0F);
+    if (wide) {
+      kernels.quantize_s16(x.data(), round_up(inputs, 16), rows, inputs,
+                           max_activation_code_s16(inputs), codes.data(), code_stride,
+                           quant.data());
+    } else {
+      kernels.quantize_u8(x.data(), round_up(inputs, 16), rows, inputs, codes.data(), code_stride,
+                          quant.data());
+    }
     return {codes.data(),    code_stride, quant.data(), panel_codes.data(),
             scale.data(),    sum.data(),  bias.data(),  rows,
             panels,          steps,       out->data(),  stride,
@@ -201,7 +211,7 @@ TEST_CASE("integer GEMM") {
         std::vector<float> actual;
         std::vector<float> first;
         const auto gemm = wide ? &Kernels::gemm_s16s16 : &Kernels::gemm_u8s8;
-        (IntProblem::scalar().*gemm)(problem.args(&expected, epilogue));
+        (IntProblem::scalar().*gemm)(problem.args(IntProblem::scalar(), &expected, epilogue));
         for (const Kernels* kernels : simd_bodies()) {
           CAPTURE(std::string(kernels->isa));
           CAPTURE(wide);
@@ -209,7 +219,7 @@ TEST_CASE("integer GEMM") {
           CAPTURE(shape[0]);
           CAPTURE(shape[1]);
           CAPTURE(shape[2]);
-          (kernels->*gemm)(problem.args(&actual, epilogue));
+          (kernels->*gemm)(problem.args(*kernels, &actual, epilogue));
           check_close(actual, expected, epilogue == Epilogue::kBiasGelu ? kGemmGelu : kGemmInt);
           if (first.empty()) first = actual;
           CHECK(std::memcmp(actual.data(), first.data(), actual.size() * sizeof(float)) == 0);
@@ -224,9 +234,9 @@ TEST_CASE("integer GEMM: a row alone, and any range of panels, give the same bit
   for (const Kernels* kernels : available_kernels()) {
     CAPTURE(std::string(kernels->isa));
     std::vector<float> all;
-    kernels->gemm_u8s8(problem.args(&all, Epilogue::kBiasGelu));
+    kernels->gemm_u8s8(problem.args(*kernels, &all, Epilogue::kBiasGelu));
     std::vector<float> pieces;
-    const GemmInt whole = problem.args(&pieces, Epilogue::kBiasGelu);
+    const GemmInt whole = problem.args(*kernels, &pieces, Epilogue::kBiasGelu);
     for (size_t row = 0; row < problem.rows; ++row) {
       const size_t cut = row % problem.panels;
       for (const size_t begin : {size_t{0}, cut}) {
@@ -340,8 +350,7 @@ TEST_CASE("quantisation keeps within half a step, and marks what is not finite")
       for (size_t r = 0; r < 4; ++r) {
         for (size_t i = 0; i < n; ++i) {
           const float value = x[r * stride + i];
-          const float back =
-              (static_cast<float>(codes[r * stride + i]) - quant[r].zero) * quant[r].scale;
+          const float back = value_of(*kernels, codes[r * stride + i], quant[r]);
           // Half a step, and half a step more where the zero point was rounded at a clamped end.
           CHECK(std::fabs(back - value) <= 1.01F * quant[r].scale);
           int16_t word;
@@ -365,17 +374,21 @@ TEST_CASE("quantisation keeps within half a step, and marks what is not finite")
   }
 }
 
-TEST_CASE("SIMD bodies quantise to the same codes") {
+TEST_CASE("all bodies quantise to the same values") {
   const size_t n = 200;
   const size_t stride = 208;
   const std::vector<float> x = random_rows(50, n, stride, 2.0F);
-  std::vector<uint8_t> first;
+  std::vector<float> first;
   for (const Kernels* kernels : available_kernels()) {
     std::vector<uint8_t> codes(50 * stride);
     std::vector<RowQuant> quant(50);
     kernels->quantize_u8(x.data(), stride, 50, n, codes.data(), stride, quant.data());
-    if (first.empty()) first = codes;
-    CHECK(first == codes);
+    std::vector<float> values;
+    for (size_t i = 0; i < codes.size(); ++i) {
+      values.push_back(value_of(*kernels, codes[i], quant[i / stride]));
+    }
+    if (first.empty()) first = values;
+    CHECK(first == values);
   }
 }
 
