@@ -83,16 +83,17 @@ StringMatcher::StringMatcher(const std::vector<std::pair<std::string, uint32_t>>
   }
 }
 
-bool StringMatcher::cannot_match(std::string_view text) const {
-  if (empty() || text.empty()) return true;
-  if (last_bytes_.size() <= kFewBytes) {
-    return std::none_of(last_bytes_.begin(), last_bytes_.end(), [&](char byte) {
-      return std::memchr(text.data(), byte, text.size()) != nullptr;
-    });
-  }
+bool StringMatcher::matches_nowhere(std::string_view text) const {
   std::vector<Match> matches;
   find(text, &matches);
   return matches.empty();
+}
+
+bool StringMatcher::lacks_last_bytes(std::string_view text) const {
+  return last_bytes_.size() <= kFewBytes &&
+         std::none_of(last_bytes_.begin(), last_bytes_.end(), [&](char byte) {
+           return std::memchr(text.data(), byte, text.size()) != nullptr;
+         });
 }
 
 uint32_t StringMatcher::child(uint32_t node, uint8_t byte) const {
@@ -103,7 +104,7 @@ uint32_t StringMatcher::child(uint32_t node, uint8_t byte) const {
 
 void StringMatcher::find(std::string_view text, std::vector<Match>* matches) const {
   matches->clear();
-  if (empty()) return;
+  if (empty() || text.empty() || lacks_last_bytes(text)) return;
   uint32_t node = 0;
   for (size_t i = text.size(); i-- > 0;) {
     const auto byte = static_cast<uint8_t>(text[i]);
@@ -182,7 +183,7 @@ const std::string* AddedTokens::id_to_token(uint32_t id) const {
 }
 
 bool AddedTokens::absent_before_normalization(std::string_view text) const {
-  return verbatim_.cannot_match(text);
+  return verbatim_.matches_nowhere(text);
 }
 
 void AddedTokens::cut(const StringMatcher& matcher, Pieces* pieces, TextScratch* scratch) const {
@@ -196,7 +197,6 @@ void AddedTokens::cut(const StringMatcher& matcher, Pieces* pieces, TextScratch*
   split_pieces(pieces, scratch,
                [&](const Piece& piece, const PieceView& view, std::vector<Piece>* out) {
                  const std::string_view text = view.text;
-                 if (matcher.cannot_match(text)) return keep(piece, view, out);
                  size_t done = 0;
                  const auto add = [&](size_t begin, size_t end, int64_t token) {
                    if (begin >= end) return;

@@ -30,8 +30,8 @@ class StringMatcher {
   // Empty strings never match; of equal ones the smallest value counts.
   explicit StringMatcher(const std::vector<std::pair<std::string, uint32_t>>& strings);
   bool empty() const { return nodes_.size() == 1; }
-  // True only where find() would find nothing; cheap.
-  bool cannot_match(std::string_view text) const;
+  // Whether find() would find nothing.
+  bool matches_nowhere(std::string_view text) const;
   // Replaces `*matches`, which come out ascending and disjoint.
   void find(std::string_view text, std::vector<Match>* matches) const;
 
@@ -44,6 +44,8 @@ class StringMatcher {
     uint32_t value = 0;
   };
   uint32_t child(uint32_t node, uint8_t byte) const;
+  // A quick way to see that most texts have no match.
+  bool lacks_last_bytes(std::string_view text) const;
 
   static constexpr size_t kFewBytes = 3;
 
@@ -65,7 +67,7 @@ class AddedTokens {
   // normalises the rest, and cuts that at the tokens matched after it.
   void extract(Pieces* pieces, TextScratch* scratch, const Normalizer* normalizer) const;
 
-  // True only where `text` has no token that is matched before normalisation; cheap.
+  // Whether `text` has no token that is matched before normalisation.
   bool absent_before_normalization(std::string_view text) const;
   bool any_normalized() const { return !normalized_.empty(); }
 

@@ -62,7 +62,7 @@ Bpe::Bpe(const json& model)
   for (unsigned byte = 0; byte < 256; ++byte) {
     char text[8];
     std::snprintf(text, sizeof text, "<0x%02X>", byte);
-    byte_ids_[byte] = vocabulary_.find(text);
+    byte_ids_[byte] = vocabulary_.find(text).value_or(kUnknownChar);
   }
 }
 
@@ -106,7 +106,7 @@ void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank
                     const std::string& path) {
   const auto id_of = [&](std::string_view token) {
     const std::optional<uint32_t> id = vocabulary_.find(token);
-    if (!id) {
+    if (!id.has_value()) {
       throw Error(ErrorKind::kTokenizer,
                   path + " needs the token '" + std::string(token) + "', which model.vocab lacks");
     }
@@ -160,13 +160,14 @@ std::optional<uint32_t> Bpe::char_id(std::string_view text, bool first, bool las
 
 bool Bpe::add_bytes(std::string_view bytes, std::vector<Symbol>* symbols) const {
   for (char byte : bytes) {
-    if (!byte_ids_[static_cast<uint8_t>(byte)]) return false;
+    if (byte_ids_[static_cast<uint8_t>(byte)] == kUnknownChar) return false;
   }
-  for (char byte : bytes) symbols->push_back({*byte_ids_[static_cast<uint8_t>(byte)], 1});
+  for (char byte : bytes) symbols->push_back({byte_ids_[static_cast<uint8_t>(byte)], 1});
   return true;
 }
 
 void Bpe::split(std::string_view piece, std::vector<Symbol>* symbols) const {
+  const uint32_t unknown = unknown_id_.value_or(0);
   uint32_t pending = 0;  // bytes of an unknown token that is not written yet
   for (size_t begin = 0; begin < piece.size();) {
     const size_t end = std::min(begin + char_size(piece[begin]), piece.size());
@@ -175,7 +176,7 @@ void Bpe::split(std::string_view piece, std::vector<Symbol>* symbols) const {
     begin = end;
     const uint32_t size = static_cast<uint32_t>(text.size());
     if (id) {
-      if (pending != 0) symbols->push_back({*unknown_id_, pending});
+      if (pending != 0) symbols->push_back({unknown, pending});
       pending = 0;
       symbols->push_back({*id, size});
       continue;
@@ -186,15 +187,15 @@ void Bpe::split(std::string_view piece, std::vector<Symbol>* symbols) const {
     if (!unknown_id_) {
       throw Error(ErrorKind::kTokenizer,
                   "BPE met an unknown character, and model.vocab lacks the unk_token '" +
-                      *unknown_token_ + "'");
+                      unknown_token_.value_or("") + "'");
     }
     if (pending != 0 && !fuse_unknown_) {
-      symbols->push_back({*unknown_id_, pending});
+      symbols->push_back({unknown, pending});
       pending = 0;
     }
     pending += size;
   }
-  if (pending != 0) symbols->push_back({*unknown_id_, pending});
+  if (pending != 0) symbols->push_back({unknown, pending});
 }
 
 // The lowest rank first, then the leftmost. Without a prefix a pair whose symbols have changed can

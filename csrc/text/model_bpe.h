@@ -62,8 +62,8 @@ class Bpe final : public TokenModel {
   bool fuse_unknown_ = false;
   bool byte_fallback_ = false;
   bool ignore_merges_ = false;
-  std::array<uint32_t, kTableChars> char_ids_;         // where neither prefix nor suffix applies
-  std::array<std::optional<uint32_t>, 256> byte_ids_;  // of "<0x00>" and so on
+  std::array<uint32_t, kTableChars> char_ids_;  // where neither prefix nor suffix applies
+  std::array<uint32_t, 256> byte_ids_;          // of "<0x00>" and so on
   WordCache cache_;
 };
 

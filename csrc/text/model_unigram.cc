@@ -147,10 +147,12 @@ void Unigram::add_unknown(std::string_view piece, uint32_t begin, uint32_t end,
     return byte_ids_[static_cast<uint8_t>(byte)].has_value();
   };
   if (byte_fallback_ && std::all_of(text.begin(), text.end(), has_id)) {
-    for (char byte : text) out->push_back({*byte_ids_[static_cast<uint8_t>(byte)], begin, end});
+    for (char byte : text) {
+      out->push_back({byte_ids_[static_cast<uint8_t>(byte)].value_or(0), begin, end});
+    }
     return;
   }
-  out->push_back({*unknown_id_, begin, end});
+  out->push_back({unknown_id_.value_or(0), begin, end});  // it is known where it was met
 }
 
 void Unigram::tokenize(std::string_view piece, std::vector<ModelToken>* out) const {

@@ -210,8 +210,9 @@ TEST_CASE("the matcher takes the leftmost, then the longest") {
   CHECK(values("xbcd") == Ids{3, 5});
   CHECK(values("ababcd") == Ids{0, 2});
   CHECK(values("").empty());
-  CHECK_FALSE(matcher.cannot_match("zzd"));
-  CHECK(matcher.cannot_match("zza"));
+  CHECK_FALSE(matcher.matches_nowhere("zzd"));
+  CHECK(matcher.matches_nowhere("zza"));
+  CHECK(matcher.matches_nowhere("cb"));
 }
 
 TEST_CASE("the matcher is linear in the text") {
