@@ -108,6 +108,11 @@ struct Kernels {
   void (*add_scaled_s8)(const int8_t* codes, float scale, float* x, size_t n);
   // y[i] += x[i], i < n.
   void (*add)(const float* x, float* y, size_t n);
+  // y[i] *= x[i], i < n.
+  void (*multiply)(const float* x, float* y, size_t n);
+  // In place on `heads` rows of 2 * half floats one behind the other, half a multiple of 16: (a, b)
+  // to (a cos - b sin, b cos + a sin), for a = x[i] and b = x[half + i], i < half.
+  void (*rotate)(float* x, size_t heads, size_t half, const float* cosines, const float* sines);
 
   // Keys [tokens, stride] of one head, `width` a multiple of 16, into gemm_f32 panels
   // [ceil(tokens / 16)][width][16], zeros behind the last token.

@@ -197,6 +197,23 @@ void add(const float* x, float* y, size_t n) {
   for (size_t i = 0; i < n; ++i) y[i] += x[i];
 }
 
+void multiply(const float* x, float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] *= x[i];
+}
+
+void rotate(float* x, size_t heads, size_t half, const float* cosines, const float* sines) {
+  for (size_t head = 0; head < heads; ++head, x += 2 * half) {
+    for (size_t i = 0; i < half; ++i) {
+      const double a = static_cast<double>(x[i]);
+      const double b = static_cast<double>(x[half + i]);
+      const double cosine = static_cast<double>(cosines[i]);
+      const double sine = static_cast<double>(sines[i]);
+      x[i] = static_cast<float>(a * cosine - b * sine);
+      x[half + i] = static_cast<float>(b * cosine + a * sine);
+    }
+  }
+}
+
 void pack_keys(const float* keys, size_t stride, size_t tokens, size_t width, float* panels) {
   for (size_t token = 0; token < (tokens + 15) / 16 * 16; ++token) {
     float* panel = panels + token / 16 * width * 16 + token % 16;
@@ -220,6 +237,8 @@ const Kernels& scalar_kernels() {
                                        activate,
                                        add_scaled_s8,
                                        add,
+                                       multiply,
+                                       rotate,
                                        pack_keys};
   return kKernels;
 }

@@ -179,6 +179,26 @@ struct RowKernels {
     for (; i < n; ++i) y[i] += x[i];
   }
 
+  static void multiply(const float* x, float* y, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) S::store(y + i, S::mul(S::load(x + i), S::load(y + i)));
+    for (; i < n; ++i) y[i] *= x[i];
+  }
+
+  static void rotate(float* x, size_t heads, size_t half, const float* cosines,
+                     const float* sines) {
+    for (size_t head = 0; head < heads; ++head, x += 2 * half) {
+      for (size_t i = 0; i < half; i += 16) {
+        const F a = S::load(x + i);
+        const F b = S::load(x + half + i);
+        const F cosine = S::load(cosines + i);
+        const F sine = S::load(sines + i);
+        S::store(x + i, S::fnma(b, sine, S::mul(a, cosine)));
+        S::store(x + half + i, S::fma(a, sine, S::mul(b, cosine)));
+      }
+    }
+  }
+
   static void pack_keys(const float* keys, size_t stride, size_t tokens, size_t width,
                         float* panels) {
     for (size_t token = 0; token < tokens; token += 16) {
@@ -217,6 +237,8 @@ constexpr Kernels make_kernels(const char* isa) {
                  R::activate,
                  R::add_scaled_s8,
                  R::add,
+                 R::multiply,
+                 R::rotate,
                  R::pack_keys};
 }
 

@@ -35,6 +35,7 @@ constexpr Tolerance kSoftmax = {3e-7F, 2e-6F};
 constexpr Tolerance kGelu = {4e-7F, 4e-7F};
 constexpr Tolerance kGeluTanh = {4e-7F, 1e-6F};
 constexpr Tolerance kTanh = {3e-7F, 0.0F};
+constexpr Tolerance kRotation = {3e-7F, 2e-7F};
 constexpr Tolerance kExact = {0.0F, 0.0F};
 
 void check_close(const std::vector<float>& actual, const std::vector<float>& expected,
@@ -501,6 +502,38 @@ TEST_CASE("additions and key panels") {
       std::vector<float> actual(expected.size(), -2.0F);
       kernels->pack_keys(keys.data(), 80, tokens, width, actual.data());
       check_close(actual, expected, kExact);
+    }
+  }
+}
+
+TEST_CASE("products and rotations") {
+  for (const size_t n : {1U, 16U, 35U, 384U}) {
+    const std::vector<float> x = random_rows(1, n, n);
+    const std::vector<float> y = random_rows(1, n, n);
+    std::vector<float> expected = y;
+    IntProblem::scalar().multiply(x.data(), expected.data(), n);
+    for (const Kernels* kernels : simd_bodies()) {
+      std::vector<float> actual = y;
+      kernels->multiply(x.data(), actual.data(), n);
+      check_close(actual, expected, kExact);
+    }
+  }
+  for (const size_t half : {16U, 32U, 48U}) {
+    for (const size_t heads : {1U, 3U, 12U}) {
+      const std::vector<float> x = random_rows(1, heads * 2 * half, heads * 2 * half);
+      std::vector<float> cosines(half);
+      std::vector<float> sines(half);
+      for (size_t i = 0; i < half; ++i) {
+        cosines[i] = std::cos(static_cast<float>(i));
+        sines[i] = std::sin(static_cast<float>(i));
+      }
+      std::vector<float> expected = x;
+      IntProblem::scalar().rotate(expected.data(), heads, half, cosines.data(), sines.data());
+      for (const Kernels* kernels : simd_bodies()) {
+        std::vector<float> actual = x;
+        kernels->rotate(actual.data(), heads, half, cosines.data(), sines.data());
+        check_close(actual, expected, kRotation);
+      }
     }
   }
 }
