@@ -1,21 +1,19 @@
 """Tokenizer throughput on one thread, against Hugging Face `tokenizers`.
 
-    python bench/tokenizer.py [--tokenizer tokenizer.json] [--texts FILE.jsonl.gz ...]
+    python -m bench.tokenizer [--tokenizer tokenizer.json] [--texts FILE.jsonl.gz ...]
 
 Both sides encode the same batches in one process, in turn, and hand ids and offsets to Python; the
 ids and offsets must be equal. The ratio is the median over the pairs of turns, and its spread the
-quartiles: clocks of shared machines drift, so the times themselves say little.
+quartiles: see timing.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,24 +25,8 @@ import tokenizers
 
 from affectrt import Tokenizer
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
-GOEMOTIONS = SHARED / "data" / "text" / "goemotions"
-
-
-def read_texts(files: list[Path], most: int) -> list[str]:
-    texts = []
-    for file in files:
-        opened = gzip.open if file.suffix == ".gz" else open
-        with opened(file, "rt", encoding="utf-8") as lines:
-            texts += [str(json.loads(line)["text"]) for line in lines]
-    return texts[:most]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+from .inputs import GOEMOTIONS, TOKENIZER, read_texts
+from .timing import interleave, ratio, seconds
 
 
 def measure(tokenizer: Path, texts: list[str], batch: int, rounds: int) -> dict[str, Any]:
@@ -84,15 +66,16 @@ def measure(tokenizer: Path, texts: list[str], batch: int, rounds: int) -> dict[
                 _ = encoding.ids
 
     def compare(first: Callable[[], None], second: Callable[[], None]) -> dict[str, float]:
-        times = [(seconds(first), seconds(second)) for _ in range(rounds)]
-        ratios = sorted(a / b for a, b in times)
-        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        times = interleave(
+            {"first": lambda: seconds(first), "second": lambda: seconds(second)}, rounds
+        )
+        faster = ratio(times["first"], times["second"])
         return {
-            "tokenizers_tokens_per_s": tokens / statistics.median(a for a, _ in times),
-            "affectrt_tokens_per_s": tokens / statistics.median(b for _, b in times),
-            "ratio": statistics.median(ratios),
-            "ratio_lower_quartile": quartiles[0],
-            "ratio_upper_quartile": quartiles[2],
+            "tokenizers_tokens_per_s": tokens / statistics.median(times["first"]),
+            "affectrt_tokens_per_s": tokens / statistics.median(times["second"]),
+            "ratio": faster.median,
+            "ratio_lower_quartile": faster.lower,
+            "ratio_upper_quartile": faster.upper,
         }
 
     return {
@@ -127,16 +110,12 @@ def markdown(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tokenizer throughput on one thread.")
-    parser.add_argument(
-        "--tokenizer", type=Path, default=SHARED / "weights" / "minilm-l6" / "tokenizer.json"
-    )
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
     parser.add_argument(
         "--texts",
         type=Path,
         nargs="+",
-        default=[
-            SHARED / "data" / "text" / "goemotions" / f"{s}.jsonl.gz" for s in ("test", "dev")
-        ],
+        default=[GOEMOTIONS / f"{split}.jsonl.gz" for split in ("test", "dev")],
         help='JSONL files (or .jsonl.gz) with a member "text"',
     )
     parser.add_argument("--most", type=int, default=10_000, metavar="N", help="texts at most")

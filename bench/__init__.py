@@ -1,0 +1,1 @@
+"""Benchmarks of affectrt against its peers; see README.md beside this file."""
