@@ -7,35 +7,62 @@
 
 namespace affectrt {
 
+namespace {
+
+// The sum of a row of codes, and whether all are within +-max_code. In the form that compilers make
+// vectors of: 16-bit partial sums, too short to overflow.
+bool sum_codes(const int8_t* row, size_t inputs, int32_t max_code, float* sum) {
+  constexpr size_t kBlock = 256;  // 256 * 128 = 2^15: the codes of one sign alone just fit
+  const auto low = static_cast<uint8_t>(max_code);
+  int32_t total = 0;
+  uint8_t most = 0;
+  for (size_t begin = 0; begin < inputs; begin += kBlock) {
+    const size_t end = std::min(inputs, begin + kBlock);
+    uint16_t part = 0;
+    for (size_t i = begin; i < end; ++i) {
+      part = static_cast<uint16_t>(part + row[i]);
+      most = std::max(most, static_cast<uint8_t>(static_cast<uint8_t>(row[i]) + low));
+    }
+    total += static_cast<int16_t>(part);
+  }
+  *sum = static_cast<float>(total);
+  return most <= 2 * max_code;
+}
+
+}  // namespace
+
 bool pack_panel_u8s8(const int8_t* const rows[kPanelColumns], size_t inputs, int32_t max_code,
                      int8_t* panel, float* sums) {
+  const size_t whole = inputs / 4;
   const size_t steps = (inputs + 3) / 4;
   bool in_range = true;
+  bool has_all = true;
   for (size_t column = 0; column < kPanelColumns; ++column) {
+    sums[column] = 0.0F;
+    has_all = has_all && rows[column] != nullptr;
+    if (rows[column] != nullptr) {
+      in_range = sum_codes(rows[column], inputs, max_code, sums + column) && in_range;
+    }
+  }
+  if (has_all) {
+    for (size_t i = 0; i < whole; ++i) {
+      for (size_t column = 0; column < kPanelColumns; ++column) {
+        std::memcpy(panel + i * 64 + column * 4, rows[column] + i * 4, 4);
+      }
+    }
+    if (whole == steps) return in_range;
+  } else {
+    std::memset(panel, 0, steps * 64);
+  }
+  for (size_t column = 0; column < kPanelColumns; ++column) {
+    if (rows[column] == nullptr) continue;
     int8_t* out = panel + column * 4;
-    const int8_t* row = rows[column];
-    if (row == nullptr) {
-      for (size_t i = 0; i < steps; ++i) std::memset(out + i * 64, 0, 4);
-      sums[column] = 0.0F;
-      continue;
+    for (size_t i = 0; !has_all && i < whole; ++i) {
+      std::memcpy(out + i * 64, rows[column] + i * 4, 4);
     }
-    int32_t sum = 0;
-    int32_t low = 0;
-    int32_t high = 0;
-    for (size_t i = 0; i < inputs; ++i) {
-      const int32_t code = row[i];
-      sum += code;
-      low = std::min(low, code);
-      high = std::max(high, code);
-    }
-    in_range = in_range && low >= -max_code && high <= max_code;
-    sums[column] = static_cast<float>(sum);
-    for (size_t i = 0; i < inputs / 4; ++i) std::memcpy(out + i * 64, row + i * 4, 4);
-    if (inputs % 4 != 0) {
-      int8_t* last = out + (steps - 1) * 64;
-      std::memset(last, 0, 4);
-      std::memcpy(last, row + (steps - 1) * 4, inputs % 4);
-    }
+    if (whole == steps) continue;
+    std::memset(out + whole * 64, 0, 4);
+    std::memcpy(out + whole * 64, rows[column] + whole * 4, inputs % 4);
   }
   return in_range;
 }

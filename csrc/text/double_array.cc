@@ -50,7 +50,7 @@ class DoubleArray::Builder {
       }
       if (labels.empty()) continue;
       const uint32_t base = find_base(labels);
-      base_taken_[base] = true;
+      base_taken_[base] = 1;
       units_[at.node].base = base;
       starts.push_back(at.end);
       for (size_t i = 0; i < labels.size(); ++i) {
@@ -69,9 +69,9 @@ class DoubleArray::Builder {
   uint32_t find_base(const std::vector<uint8_t>& labels) {
     for (uint32_t slot = first_free_; slot != kDead; slot = next_free_[slot]) {
       const uint32_t base = slot ^ labels[0];
-      if (base == 0 || base_taken_[base]) continue;
+      if (base == 0 || base_taken_[base] != 0) continue;
       bool fits = true;
-      for (uint8_t label : labels) fits = fits && free_[base ^ label];
+      for (uint8_t label : labels) fits = fits && free_[base ^ label] != 0;
       if (fits) return base;
     }
     const uint32_t start = static_cast<uint32_t>(units_.size());
@@ -86,8 +86,8 @@ class DoubleArray::Builder {
     }
     const size_t end = start + kBlock;
     units_.resize(end);
-    free_.resize(end, true);
-    base_taken_.resize(end, false);
+    free_.resize(end, 1);
+    base_taken_.resize(end, 0);
     next_free_.resize(end, kDead);
     previous_free_.resize(end, kDead);
     for (size_t slot = start; slot < end; ++slot) {
@@ -103,13 +103,13 @@ class DoubleArray::Builder {
     if (end > kOpenBlocks * kBlock) {
       const size_t closed = end - (kOpenBlocks + 1) * kBlock;
       for (size_t slot = closed; slot < closed + kBlock && slot < start; ++slot) {
-        if (free_[slot]) take(static_cast<uint32_t>(slot));
+        if (free_[slot] != 0) take(static_cast<uint32_t>(slot));
       }
     }
   }
 
   void take(uint32_t slot) {
-    free_[slot] = false;
+    free_[slot] = 0;
     const uint32_t before = previous_free_[slot];
     const uint32_t after = next_free_[slot];
     (before == kDead ? first_free_ : next_free_[before]) = after;
@@ -118,7 +118,7 @@ class DoubleArray::Builder {
 
   const std::vector<std::string_view>& keys_;
   std::vector<Unit>& units_;
-  std::vector<bool> free_, base_taken_;
+  std::vector<uint8_t> free_, base_taken_;  // flags
   std::vector<uint32_t> next_free_, previous_free_;
   uint32_t first_free_ = kDead;
   uint32_t last_free_ = kDead;

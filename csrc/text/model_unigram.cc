@@ -35,7 +35,8 @@ struct ScoredPiece {
 
 std::vector<ScoredPiece> read_vocab(const json& vocab) {
   if (!vocab.is_array()) {
-    throw Error(ErrorKind::kTokenizer, std::string("model.vocab is ") + vocab.type_name() +
+    throw Error(ErrorKind::kTokenizer, std::string("model.vocab is ") +
+                                           (vocab.is_binary() ? "object" : vocab.type_name()) +
                                            "; expected an array of [piece, score]");
   }
   if (vocab.size() > Vocabulary::kMaxId) {

@@ -22,6 +22,7 @@ class WordPiece final : public TokenModel {
   }
   std::string_view id_to_token(uint32_t id) const override { return vocabulary_.id_to_token(id); }
   size_t vocab_size() const override { return vocabulary_.size(); }
+  const Vocabulary& vocabulary() const { return vocabulary_; }
 
   // The same without a virtual call or an allocation, for callers with their own buffer: `out` must
   // have room for max(1, size) tokens. Returns how many were written. Throws Error(kTokenizer)

@@ -237,9 +237,9 @@ struct Tokenizer::Impl {
 namespace {
 
 // Whether trimming offsets changes nothing: no token begins or ends with white space.
-bool tokens_without_space(const Component& model) {
-  for (const auto& [token, id] : model.at("vocab").value().items()) {
-    const TokenSpace space = space_around(token);
+bool tokens_without_space(const Vocabulary& vocabulary) {
+  for (size_t entry = 0; entry < vocabulary.size(); ++entry) {
+    const TokenSpace space = space_around(vocabulary.token(entry));
     if (space.leading > 0 || space.trailing > 0) return false;
   }
   return true;
@@ -250,7 +250,7 @@ std::unique_ptr<const FastBert> make_fast_bert(const Component& root, const Toke
   const auto* word_piece = dynamic_cast<const WordPiece*>(&model);
   if (word_piece == nullptr || !root.has("normalizer") || !root.has("pre_tokenizer") ||
       root.at("pre_tokenizer").type() != "BertPreTokenizer" ||
-      (plan.trims_offsets && !tokens_without_space(root.at("model")))) {
+      (plan.trims_offsets && !tokens_without_space(word_piece->vocabulary()))) {
     return nullptr;
   }
   const auto options = bert_normalizer_options(root.at("normalizer"));
@@ -265,7 +265,8 @@ Tokenizer::~Tokenizer() = default;
 
 std::unique_ptr<const Tokenizer> Tokenizer::from_json(std::string_view json,
                                                       const std::string& origin) {
-  const nlohmann::json document = parse_json(json, origin, ErrorKind::kTokenizer);
+  constexpr const char* kVocabulary[2] = {"model", "vocab"};
+  const nlohmann::json document = parse_json(json, origin, ErrorKind::kTokenizer, {}, kVocabulary);
   const Component root(document, origin, "");
   if (!document.is_object()) root.fail("must be a JSON object, as tokenizers writes it");
   if (const std::string version = root.text("version", "1.0"); version != "1.0") {

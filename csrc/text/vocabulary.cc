@@ -5,33 +5,55 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace affectrt {
 
 using nlohmann::json;
 
+namespace {
+
+struct Entry {
+  uint64_t head;  // the first eight bytes as a number: decides most comparisons
+  std::string_view token;
+  uint32_t id;
+
+  Entry(std::string_view text, uint32_t value) : head(0), token(text), id(value) {
+    for (size_t i = 0; i < 8; ++i) {
+      head = head << 8U | (i < text.size() ? static_cast<uint8_t>(text[i]) : 0U);
+    }
+  }
+  bool operator<(const Entry& other) const {
+    return head != other.head ? head < other.head : token < other.token;
+  }
+};
+
+}  // namespace
+
 Vocabulary Vocabulary::from_object(const json& object, const std::string& path) {
-  if (!object.is_object()) {
+  std::vector<Entry> entries;
+  if (object.is_binary()) {
+    for_each_packed(object, [&](std::string_view token, uint32_t id) {
+      if (id > kMaxId) json_integer(id, kMaxId, path + "[" + json(token).dump() + "]");
+      entries.emplace_back(token, id);
+    });
+  } else if (object.is_object()) {
+    for (const auto& [token, id] : object.get_ref<const json::object_t&>()) {
+      const uint64_t value = json_integer(id, kMaxId, path + "[" + json(token).dump() + "]");
+      entries.emplace_back(token, static_cast<uint32_t>(value));
+    }
+  } else {
     throw Error(ErrorKind::kTokenizer,
                 path + " is " + object.type_name() + "; expected an object of token: id");
   }
-  const auto& members = object.get_ref<const json::object_t&>();
-  std::vector<std::pair<std::string_view, uint32_t>> entries;
-  entries.reserve(members.size());
-  for (const auto& [token, id] : members) {
-    uint64_t value = id.is_number_unsigned() ? id.get<uint64_t>() : UINT64_MAX;
-    if (value > kMaxId) value = json_integer(id, kMaxId, path + "[" + json(token).dump() + "]");
-    entries.emplace_back(token, static_cast<uint32_t>(value));
-  }
-  // The object's own order depends on how nlohmann::json was configured.
-  if (!std::is_sorted(entries.begin(), entries.end())) std::sort(entries.begin(), entries.end());
+  std::sort(entries.begin(), entries.end());
   std::vector<std::string_view> tokens;
   std::vector<uint32_t> ids;
   tokens.reserve(entries.size());
   ids.reserve(entries.size());
-  for (const auto& [token, id] : entries) {
-    tokens.push_back(token);
-    ids.push_back(id);
+  for (const Entry& entry : entries) {
+    tokens.push_back(entry.token);
+    ids.push_back(entry.id);
   }
   return Vocabulary(tokens, std::move(ids));
 }
@@ -58,10 +80,19 @@ Vocabulary::Vocabulary(const std::vector<std::string_view>& tokens, std::vector<
     while (slots_[slot] != 0) slot = (slot + 1) & (slot_count - 1);
     slots_[slot] = static_cast<uint32_t>(entry + 1);
   }
-  by_id_.resize(ids_.size());
-  std::iota(by_id_.begin(), by_id_.end(), 0u);
-  std::stable_sort(by_id_.begin(), by_id_.end(),
-                   [this](uint32_t a, uint32_t b) { return ids_[a] < ids_[b]; });
+  // Ids are almost always 0..n-1, each once: then they are places.
+  constexpr uint32_t kNone = UINT32_MAX;
+  by_id_.assign(ids_.size(), kNone);
+  for (uint32_t entry = 0; entry < ids_.size(); ++entry) {
+    const uint32_t id = ids_[entry];
+    if (id >= by_id_.size() || by_id_[id] != kNone) {
+      std::iota(by_id_.begin(), by_id_.end(), 0u);
+      std::stable_sort(by_id_.begin(), by_id_.end(),
+                       [this](uint32_t a, uint32_t b) { return ids_[a] < ids_[b]; });
+      return;
+    }
+    by_id_[id] = entry;
+  }
 }
 
 std::optional<uint32_t> Vocabulary::find(std::string_view text, uint64_t hash) const {

@@ -197,6 +197,48 @@ TEST_CASE("json: what is wrong is an Error that names the file and the byte") {
   CHECK(contains(error(std::string("[1]\0 junk", 9)), "byte 3: not valid JSON"));
 }
 
+TEST_CASE("json: a packed object holds the same members, and only where all are integers") {
+  const char* const place[2] = {"model", "vocab"};
+  const auto parse = [&](const std::string& text) {
+    return parse_json(text, "f", ErrorKind::kTokenizer, {}, place);
+  };
+  const auto packed = parse(R"({"vocab": {"a": 1}, "model": {"x": {"vocab": {"a": 1}},
+      "vocab": {"b\u00e9": 0, "": 4294967295, "a": 7}, "vocab2": {"a": 1}}, "z": [{"vocab": {}}]})");
+  REQUIRE(packed["model"]["vocab"].is_binary());
+  std::string members;
+  for_each_packed(packed["model"]["vocab"], [&](std::string_view name, uint32_t value) {
+    members += std::string(name) + "=" + std::to_string(value) + ";";
+  });
+  CHECK(members == "b\xC3\xA9=0;=4294967295;a=7;");
+  for (const auto& other : {packed["vocab"], packed["model"]["x"]["vocab"],
+                            packed["model"]["vocab2"], packed["z"][0]["vocab"]}) {
+    CHECK(other.is_object());
+  }
+  CHECK(parse(R"({"model": {"vocab": {}}})")["model"]["vocab"].is_binary());
+
+  // Everything else stays as it is.
+  for (const char* text :
+       {R"({"model": {"vocab": {"a": 1, "b": "x", "c": 3}}})",
+        R"({"model": {"vocab": [["a", 1]]}})",
+        R"({"model": {"vocab": {"a": 1, "b": {"c": 2, "d": [1]}, "e": -1}, "f": 1}})",
+        R"({"model": {"vocab": {"a": 4294967296}}})", R"({"model": {"vocab": {"a": 1.5}}})",
+        R"({"model": [{"vocab": {"a": 1}}]})", R"([{"model": {"vocab": {"a": 1}}}])"}) {
+    CHECK(parse(text) == parse_json(text, "f"));
+  }
+  const auto error = [&](const std::string& text) {
+    return error_of(ErrorKind::kTokenizer, [&] { parse(text); });
+  };
+  CHECK(contains(error(R"({"model": {"vocab": {"a": 1, "b": 2, "a": 3}}})"),
+                 "byte 40: the key 'a' stands twice"));
+  CHECK(contains(error(R"({"model": {"vocab": {"a": 1, "b": "x", "a": 3}}})"), "stands twice"));
+  CHECK(contains(error(R"({"model": {"vocab": {"a": 1, "a": "x"}}})"), "stands twice"));
+  CHECK(contains(error(R"({"model": {"vocab": {"a": 1,}}})"), "not valid JSON"));
+  std::string many = R"({"model": {"vocab": {)";
+  for (int i = 0; i < 5000; ++i) many += "\"" + std::to_string(i) + "\": 1, ";
+  CHECK(parse(many + "\"x\": 1}}}")["model"]["vocab"].is_binary());
+  CHECK(contains(error(many + "\"4711\": 1}}}"), "the key '4711' stands twice"));
+}
+
 TEST_CASE("json: bounds") {
   JsonLimits limits;
   limits.max_depth = 3;
