@@ -9,26 +9,34 @@
 namespace affectrt {
 namespace {
 
-// dense -> activation -> out, on the first token.
+// dense -> activation -> (norm ->) out, on the pooled row.
 struct FamilyHead {
   std::string dense;
   Activation activation;
   std::string out;
+  std::string norm;
+  bool dense_has_bias = true;
+  bool norm_has_bias = true;
 };
 
-FamilyHead family_head(EncoderFamily family, const std::string& prefix) {
-  switch (family) {
+FamilyHead family_head(const EncoderConfig& config, const std::string& prefix) {
+  switch (config.family) {
+    case EncoderFamily::kModernBert: {
+      const ModernBertConfig& own = config.modernbert;
+      return {"head.dense", own.head_activation, "classifier",
+              "head.norm",  own.head_bias,       own.norm_bias};
+    }
     case EncoderFamily::kBert:
-      return {prefix + "pooler.dense", Activation::kTanh, "classifier"};
+      return {prefix + "pooler.dense", Activation::kTanh, "classifier", ""};
     case EncoderFamily::kElectra:
-      return {"classifier.dense", Activation::kGelu, "classifier.out_proj"};
+      return {"classifier.dense", Activation::kGelu, "classifier.out_proj", ""};
     case EncoderFamily::kDistilbert:
-      return {"pre_classifier", Activation::kRelu, "classifier"};
+      return {"pre_classifier", Activation::kRelu, "classifier", ""};
     case EncoderFamily::kRoberta:
     case EncoderFamily::kMpnet:
       break;
   }
-  return {"classifier.dense", Activation::kTanh, "classifier.out_proj"};
+  return {"classifier.dense", Activation::kTanh, "classifier.out_proj", ""};
 }
 
 template <class T>
@@ -41,7 +49,7 @@ T* grow(AlignedBuffer<T>* buffer, size_t count) {
 
 ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors& weights,
                                  const std::vector<Head>& heads)
-    : pooling_(config.pooling.value_or(Pooling::kFirstToken)) {
+    : pooling_(config.pooling), hidden_(config.hidden), norm_eps_(config.norm_eps) {
   const Arithmetic integers = integer_arithmetic(weights);
   std::vector<std::string> names;
   for (const Head& head : heads) {
@@ -51,15 +59,19 @@ ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors&
     outputs_.push_back({head.output, head.labels.size()});
     names.push_back("heads." + head.name);
   }
-  if (!config.pooling) {
+  if (!config.has_own_heads) {
     if (outputs_.size() != 1) {
       throw Error(ErrorKind::kModelFile,
                   weights.origin() + ": the heads read " + std::to_string(outputs_.size()) +
                       " outputs, but a classification checkpoint of this family has one");
     }
-    const FamilyHead head = family_head(config.family, encoder_prefix(weights));
+    const FamilyHead head = family_head(config, encoder_prefix(weights, config.family));
     dense_ =
-        Linear(read_matrix(weights, head.dense, config.hidden, config.hidden), integers, weights);
+        Linear(read_matrix(weights, head.dense, config.hidden, config.hidden, head.dense_has_bias),
+               integers, weights);
+    if (!head.norm.empty()) {
+      norm_ = read_norm(weights, head.norm, config.hidden, head.norm_has_bias);
+    }
     activation_ = head.activation;
     names = {head.out};
   }
@@ -82,6 +94,10 @@ void ClassifierHeads::run(const Kernels& kernels, const float* pooled, size_t st
     dense_.multiply(kernels, input, rows, 0, dense_.panels(), dense, width, nullptr,
                     Epilogue::kBias);
     kernels.activate(activation_, dense, rows * width);
+    if (!norm_.gamma.empty()) {
+      kernels.layer_norm(dense, width, rows, hidden_, norm_eps_, norm_.gamma.data(),
+                         norm_.beta.data());
+    }
     input.x = dense;
     input.stride = width;
   }

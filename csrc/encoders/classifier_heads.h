@@ -46,6 +46,9 @@ class ClassifierHeads {
   Pooling pooling_;
   Linear dense_;  // panels() == 0: the heads read the pooled rows themselves
   Activation activation_ = Activation::kNone;
+  Norm norm_;  // behind the activation; gamma empty: none
+  size_t hidden_;
+  float norm_eps_;
   std::vector<Linear> heads_;
   std::vector<Output> outputs_;
 };

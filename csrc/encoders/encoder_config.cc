@@ -5,16 +5,15 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "bundle/json_fields.h"
+#include "encoders/config_fields.h"
 
 namespace affectrt {
 namespace {
 
-// Bounds that no sensible checkpoint comes near; they keep every later product within 64 bits.
-constexpr int64_t kMaxWidth = 1 << 16;
-constexpr int64_t kMaxLayers = 1 << 10;
-constexpr int64_t kMaxTable = 1 << 24;
 // Buckets of MPNet's relative positions are fixed in its code, not in its config.
 constexpr int32_t kMpnetPaddingId = 1;
+// Of rotary positions, for which no table in the file vouches.
+constexpr int64_t kMaxRotaryPositions = 1 << 16;
 
 constexpr std::pair<std::string_view, EncoderFamily> kFamilies[] = {
     {"bert", EncoderFamily::kBert},
@@ -23,31 +22,79 @@ constexpr std::pair<std::string_view, EncoderFamily> kFamilies[] = {
     {"xlm-roberta", EncoderFamily::kRoberta},
     {"distilbert", EncoderFamily::kDistilbert},
     {"mpnet", EncoderFamily::kMpnet},
+    {"modernbert", EncoderFamily::kModernBert},
 };
-
-size_t size_at(const JsonField& root, const char* key, int64_t most,
-               std::optional<int64_t> absent) {
-  const std::optional<JsonField> field = root.find(key);
-  if (!field && absent) return static_cast<size_t>(*absent);
-  return static_cast<size_t>(root.at(key).integer(1, most));
-}
-
-Activation activation_at(const JsonField& root, const char* key) {
-  const std::optional<JsonField> field = root.find(key);
-  if (!field) return Activation::kGelu;
-  const std::string& name = field->text(1, 64);
-  if (name == "gelu") return Activation::kGelu;
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::kGeluTanh;
-  if (name == "relu") return Activation::kRelu;
-  field->fail_value("'gelu', 'gelu_new', 'gelu_pytorch_tanh' or 'relu' for the native engine",
-                    ErrorKind::kUnsupported);
-}
 
 void refuse_flag(const JsonField& root, const char* key) {
   const std::optional<JsonField> field = root.find(key);
   if (field && field->value().is_boolean() && field->boolean()) {
     field->fail_value("false for the native engine", ErrorKind::kUnsupported);
   }
+}
+
+// The base of a kind of layer: in newer files at rope_parameters.KIND, in older ones at `old_key`.
+double theta_at(const JsonField& root, const char* kind, const char* old_key, double absent) {
+  constexpr double kMost = 1e12;
+  if (const auto field = root.find(old_key); field && !field->is_null()) {
+    absent = field->number(1.0, kMost);
+  }
+  const auto all = root.find("rope_parameters");
+  if (!all || all->is_null()) return absent;
+  const auto own = all->find(kind);
+  if (!own || own->is_null()) return absent;
+  if (const auto type = own->find("rope_type"); type && type->text(1, 64) != "default") {
+    type->fail_value("'default' for the native engine", ErrorKind::kUnsupported);
+  }
+  const auto theta = own->find("rope_theta");
+  return theta && !theta->is_null() ? theta->number(1.0, kMost) : absent;
+}
+
+std::vector<bool> local_layers(const JsonField& root, size_t layers) {
+  std::vector<bool> is_local;
+  if (const auto types = root.find("layer_types"); types && !types->is_null()) {
+    for (const JsonField& type : types->items(layers, layers, "layer types")) {
+      const std::string& name = type.text(1, 64);
+      if (name != "sliding_attention" && name != "full_attention") {
+        type.fail_value("'sliding_attention' or 'full_attention'", ErrorKind::kUnsupported);
+      }
+      is_local.push_back(name == "sliding_attention");
+    }
+    return is_local;
+  }
+  const size_t every = size_at(root, "global_attn_every_n_layers", kMaxLayers, 3);
+  for (size_t i = 0; i < layers; ++i) is_local.push_back(i % every != 0);
+  return is_local;
+}
+
+void read_modernbert(const JsonField& root, EncoderConfig* config) {
+  if (config->head_width() % 2 != 0) {
+    root.fail("rotary positions turn pairs of columns, but a head has " +
+              std::to_string(config->head_width()));
+  }
+  if (const auto scaling = root.find("rope_scaling"); scaling && !scaling->is_null()) {
+    scaling->fail_value("null for the native engine", ErrorKind::kUnsupported);
+  }
+  config->norm_eps = 1e-5F;
+  if (const auto eps = root.find("norm_eps")) {
+    config->norm_eps = static_cast<float>(eps->number(1e-30, 1.0));
+  }
+  if (const auto pooling = root.find("classifier_pooling")) {
+    const std::string& name = pooling->text(1, 64);
+    if (name != "cls" && name != "mean") {
+      pooling->fail_value("'cls' or 'mean'", ErrorKind::kUnsupported);
+    }
+    if (name == "mean") config->pooling = Pooling::kMean;
+  }
+  ModernBertConfig& own = config->modernbert;
+  own.attention_bias = flag_at(root, "attention_bias", false);
+  own.mlp_bias = flag_at(root, "mlp_bias", false);
+  own.norm_bias = flag_at(root, "norm_bias", false);
+  own.head_bias = flag_at(root, "classifier_bias", false);
+  own.head_activation = activation_at(root, "classifier_activation");
+  own.global_theta = theta_at(root, "full_attention", "global_rope_theta", 160000.0);
+  own.local_theta = theta_at(root, "sliding_attention", "local_rope_theta", 10000.0);
+  own.is_local = local_layers(root, config->layers);
+  own.reach = size_at(root, "local_attention", kMaxTable, 128) / 2;
 }
 
 }  // namespace
@@ -74,7 +121,8 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
   const std::optional<EncoderFamily> family = encoder_family(model_type.text(1, 64));
   if (!family) {
     model_type.fail_value(
-        "bert, electra, roberta, xlm-roberta, distilbert or mpnet for the native engine",
+        "bert, electra, roberta, xlm-roberta, distilbert, mpnet or modernbert for the native "
+        "engine",
         ErrorKind::kUnsupported);
   }
   config.family = *family;
@@ -87,13 +135,13 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
   config.intermediate =
       size_at(root, distilbert ? "hidden_dim" : "intermediate_size", kMaxWidth, std::nullopt);
   config.vocabulary = size_at(root, "vocab_size", kMaxTable, std::nullopt);
-  config.positions = size_at(root, "max_position_embeddings", kMaxTable, 512);
-  config.activation = activation_at(root, distilbert ? "activation" : "hidden_act");
+  const bool rotary = config.family == EncoderFamily::kModernBert;
+  config.positions = size_at(root, "max_position_embeddings",
+                             rotary ? kMaxRotaryPositions : kMaxTable, rotary ? 8192 : 512);
+  const char* activation = distilbert ? "activation" : rotary ? "hidden_activation" : "hidden_act";
+  config.activation = activation_at(root, activation);
   config.embedding = config.hidden;
-  if (config.hidden % config.heads != 0) {
-    root.fail("a hidden size of " + std::to_string(config.hidden) + " does not divide into " +
-              std::to_string(config.heads) + " attention heads");
-  }
+  check_heads(root, config.hidden, config.heads);
   // DistilBERT's is fixed in its code.
   config.norm_eps = 1e-12F;
   if (const auto eps = root.find("layer_norm_eps"); eps && !distilbert) {
@@ -120,6 +168,9 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
       config.padding_id = kMpnetPaddingId;
       config.has_relative_bias = true;
       break;
+    case EncoderFamily::kModernBert:
+      read_modernbert(root, &config);
+      break;
   }
   if (config.max_tokens() == 0) {
     root.at("max_position_embeddings")
@@ -133,6 +184,7 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
   refuse_flag(root, "is_decoder");
   refuse_flag(root, "add_cross_attention");
   if (const auto ours = root.find("affectrt")) {
+    config.has_own_heads = true;
     config.pooling = Pooling::kMean;
     if (const auto pooling = ours->find("pooling")) {
       const std::string& name = pooling->text(1, 64);

@@ -1,4 +1,4 @@
-// The shape of a post-layer-norm encoder, as its checkpoint's config.json gives it.
+// The shape of an encoder of tokens, as its checkpoint's config.json gives it.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,27 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/kernels.h"
 
 namespace affectrt {
 
-enum class EncoderFamily { kBert, kElectra, kRoberta, kDistilbert, kMpnet };
+enum class EncoderFamily { kBert, kElectra, kRoberta, kDistilbert, kMpnet, kModernBert };
 enum class Pooling { kFirstToken, kMean };
+
+// What ModernBERT alone has.
+struct ModernBertConfig {
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  bool norm_bias = false;
+  bool head_bias = false;
+  Activation head_activation = Activation::kGelu;
+  double global_theta = 0.0;
+  double local_theta = 0.0;
+  std::vector<bool> is_local;  // one a layer: it sees tokens at most `reach` away
+  size_t reach = 0;
+};
 
 struct EncoderConfig {
   EncoderFamily family = EncoderFamily::kBert;
@@ -22,7 +36,7 @@ struct EncoderConfig {
   size_t heads = 0;
   size_t intermediate = 0;
   size_t vocabulary = 0;
-  size_t positions = 0;  // rows of the position table
+  size_t positions = 0;  // rows of the position table, or as many as rotary positions go
   size_t types = 0;      // rows of the token type table; 0: there is none
   float norm_eps = 0.0F;
   Activation activation = Activation::kGelu;
@@ -30,9 +44,11 @@ struct EncoderConfig {
   std::optional<int32_t> padding_id;
   bool reads_types = false;  // false: every token is of type 0
   bool has_relative_bias = false;
-  // Set for our own checkpoints ("affectrt" in config.json), whose heads are linear layers on the
-  // pooled rows; otherwise the family's own classification head reads the first token.
-  std::optional<Pooling> pooling;
+  Pooling pooling = Pooling::kFirstToken;
+  // Of our own checkpoints ("affectrt" in config.json): the heads are linear layers on the pooled
+  // rows; otherwise the family's own classification head reads them.
+  bool has_own_heads = false;
+  ModernBertConfig modernbert;
 
   size_t head_width() const { return hidden / heads; }
   // The longest row that the positions allow.

@@ -44,6 +44,25 @@ bool holds_codes(const SafeTensors& weights, const std::string& name) {
   return tensor != nullptr && tensor->dtype == "I8";
 }
 
+MatrixView read_shaped(const SafeTensors& weights, const std::string& name,
+                       const std::vector<uint64_t>& shape, bool has_bias) {
+  MatrixView matrix;
+  matrix.name = name + ".weight";
+  matrix.outputs = shape[0];
+  matrix.inputs = shape[1] * (shape.size() > 2 ? shape[2] : 1);
+  if (holds_codes(weights, matrix.name)) {
+    matrix.codes = weights.i8(matrix.name, shape);
+    matrix.scales = read_scales(weights, matrix.name + ".scale", matrix.outputs);
+  } else {
+    matrix.values = weights.f32(matrix.name, shape);
+  }
+  if (has_bias) {
+    matrix.bias = weights.f32(name + ".bias", {matrix.outputs});
+    check_finite(weights, name + ".bias", matrix.bias, matrix.outputs);
+  }
+  return matrix;
+}
+
 }  // namespace
 
 Arithmetic integer_arithmetic(const SafeTensors& weights) {
@@ -55,20 +74,21 @@ Arithmetic integer_arithmetic(const SafeTensors& weights) {
 }
 
 MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
-                       size_t inputs) {
-  MatrixView matrix;
-  matrix.name = name + ".weight";
-  matrix.outputs = outputs;
-  matrix.inputs = inputs;
-  if (holds_codes(weights, matrix.name)) {
-    matrix.codes = weights.i8(matrix.name, {outputs, inputs});
-    matrix.scales = read_scales(weights, matrix.name + ".scale", outputs);
-  } else {
-    matrix.values = weights.f32(matrix.name, {outputs, inputs});
-  }
-  matrix.bias = weights.f32(name + ".bias", {outputs});
-  check_finite(weights, name + ".bias", matrix.bias, outputs);
-  return matrix;
+                       size_t inputs, bool has_bias) {
+  return read_shaped(weights, name, {outputs, inputs}, has_bias);
+}
+
+MatrixView read_convolution(const SafeTensors& weights, const std::string& name, size_t outputs,
+                            size_t channels, size_t taps) {
+  return read_shaped(weights, name, {outputs, channels, taps}, true);
+}
+
+Norm read_norm(const SafeTensors& weights, const std::string& name, size_t width, bool has_bias) {
+  Norm norm;
+  norm.gamma = read_vector(weights, name + ".weight", width);
+  norm.beta = has_bias ? read_vector(weights, name + ".bias", width)
+                       : std::vector<float>(norm.gamma.size(), 0.0F);
+  return norm;
 }
 
 std::vector<float> read_vector(const SafeTensors& weights, const std::string& name, size_t size) {
@@ -125,7 +145,7 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
       if (index >= outputs.size() || outputs[index].matrix == nullptr) continue;
       const MatrixView& matrix = *outputs[index].matrix;
       const size_t row = outputs[index].row;
-      bias_[index] = matrix.bias[row];
+      if (matrix.bias != nullptr) bias_[index] = matrix.bias[row];
       name = matrix.name;
       if (matrix.codes != nullptr) {
         scales_[index] = matrix.scales[row];

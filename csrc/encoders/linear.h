@@ -33,14 +33,25 @@ struct MatrixView {
   const float* values = nullptr;
   const int8_t* codes = nullptr;
   const float* scales = nullptr;  // of codes
-  const float* bias = nullptr;
+  const float* bias = nullptr;    // null: none
 };
 // Throws Error(kModelFile) for what is missing, has another shape, is NaN or Inf, or a scale <= 0.
 MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
-                       size_t inputs);
+                       size_t inputs, bool has_bias = true);
+// The same for NAME.weight [outputs, channels, taps]; input `channel * taps + tap` of the matrix.
+MatrixView read_convolution(const SafeTensors& weights, const std::string& name, size_t outputs,
+                            size_t channels, size_t taps);
 
 // A float vector padded with zeros to a multiple of 16. Throws Error(kModelFile).
 std::vector<float> read_vector(const SafeTensors& weights, const std::string& name, size_t size);
+
+// NAME.weight and NAME.bias of a layer norm, as of read_vector(); without a bias, zeros.
+struct Norm {
+  std::vector<float> gamma;
+  std::vector<float> beta;
+};
+Norm read_norm(const SafeTensors& weights, const std::string& name, size_t width,
+               bool has_bias = true);
 
 // Activations as a layer reads them: the float rows, and room for their codes.
 struct LayerInput {

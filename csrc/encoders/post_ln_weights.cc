@@ -33,24 +33,14 @@ int32_t relative_bucket(int32_t distance) {
 
 PostLnEncoder::PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights,
                              Pooling pooling, const Kernels& kernels)
-    : config_(config),
-      pooling_(pooling),
-      kernels_(kernels),
-      stride_(round_up(config.hidden, kPanelColumns)),
+    : TextEncoder(config, pooling, kernels),
       embedding_stride_(round_up(config.embedding, kPanelColumns)),
-      head_stride_(round_up(config.head_width(), kPanelColumns)),
-      attention_width_(config.heads * head_stride_),
       intermediate_stride_(round_up(config.intermediate, kPanelColumns)) {
-  const std::string prefix = encoder_prefix(weights);
+  attention_.layout = HeadLayout(config.heads, config.head_width(), false);
+  const std::string prefix = encoder_prefix(weights, config.family);
   load_embeddings(weights, prefix);
   for (size_t i = 0; i < config_.layers; ++i) layers_.push_back(load_layer(weights, prefix, i));
   if (config_.has_relative_bias) load_relative_bias(weights, prefix);
-}
-
-PostLnEncoder::Norm PostLnEncoder::load_norm(const SafeTensors& weights, const std::string& name,
-                                             size_t width) const {
-  return {read_vector(weights, name + ".weight", width),
-          read_vector(weights, name + ".bias", width)};
 }
 
 void PostLnEncoder::load_embeddings(const SafeTensors& weights, const std::string& prefix) {
@@ -61,7 +51,7 @@ void PostLnEncoder::load_embeddings(const SafeTensors& weights, const std::strin
   if (config_.types > 0) {
     types_ = Table(weights, embeddings + "token_type_embeddings.weight", config_.types, width);
   }
-  embedding_norm_ = load_norm(weights, embeddings + "LayerNorm", width);
+  embedding_norm_ = read_norm(weights, embeddings + "LayerNorm", width);
   if (config_.embedding != config_.hidden) {
     const MatrixView projection =
         read_matrix(weights, prefix + "embeddings_project", config_.hidden, width);
@@ -75,40 +65,19 @@ PostLnEncoder::Layer PostLnEncoder::load_layer(const SafeTensors& weights,
   const std::string at = prefix + names.layers + std::to_string(index) + ".";
   const Arithmetic integers = integer_arithmetic(weights);
   const size_t hidden = config_.hidden;
-  const size_t width = config_.head_width();
-
-  // Heads begin at multiples of 16 columns, where the kernels want them.
-  std::vector<Linear::Output> qkv_outputs;
-  const MatrixView qkv[3] = {read_matrix(weights, at + names.query, hidden, hidden),
-                             read_matrix(weights, at + names.key, hidden, hidden),
-                             read_matrix(weights, at + names.value, hidden, hidden)};
-  for (const MatrixView& matrix : qkv) {
-    for (size_t i = 0; i < attention_width_; ++i) {
-      const size_t head = i / head_stride_;
-      const size_t column = i % head_stride_;
-      const bool real = column < width;
-      qkv_outputs.push_back({real ? &matrix : nullptr, real ? head * width + column : 0});
-    }
-  }
-  const MatrixView out = read_matrix(weights, at + names.out, hidden, hidden);
-  std::vector<Linear::Output> out_outputs;
-  for (size_t row = 0; row < hidden; ++row) out_outputs.push_back({&out, row});
-  std::vector<size_t> out_columns;
-  for (size_t i = 0; i < attention_width_; ++i) {
-    const size_t column = i % head_stride_;
-    out_columns.push_back(column < width ? i / head_stride_ * width + column : Linear::kNoColumn);
-  }
-
+  const MatrixView query = read_matrix(weights, at + names.query, hidden, hidden);
+  const MatrixView key = read_matrix(weights, at + names.key, hidden, hidden);
+  const MatrixView value = read_matrix(weights, at + names.value, hidden, hidden);
   Layer layer;
-  layer.qkv = Linear(qkv_outputs, integers, weights);
-  layer.out =
-      Linear(out_outputs, integers, weights, width == head_stride_ ? nullptr : &out_columns);
-  layer.out_norm = load_norm(weights, at + names.out_norm, hidden);
+  layer.qkv = make_qkv(attention_.layout, {&query, 0}, {&key, 0}, {&value, 0}, integers, weights);
+  layer.out = make_attention_out(
+      attention_.layout, read_matrix(weights, at + names.out, hidden, hidden), integers, weights);
+  layer.out_norm = read_norm(weights, at + names.out_norm, hidden);
   layer.up =
       Linear(read_matrix(weights, at + names.up, config_.intermediate, hidden), integers, weights);
   layer.down = Linear(read_matrix(weights, at + names.down, hidden, config_.intermediate), integers,
                       weights);
-  layer.down_norm = load_norm(weights, at + names.down_norm, hidden);
+  layer.down_norm = read_norm(weights, at + names.down_norm, hidden);
   return layer;
 }
 
@@ -121,15 +90,16 @@ void PostLnEncoder::load_relative_bias(const SafeTensors& weights, const std::st
   }
   const auto most = static_cast<int32_t>(config_.max_tokens());
   // The softmax kernel reads whole vectors of 16.
-  relative_bias_stride_ = static_cast<size_t>(2 * most - 1) + kPanelColumns;
-  relative_bias_.assign(config_.heads * relative_bias_stride_, 0.0F);
+  const size_t stride = static_cast<size_t>(2 * most - 1) + kPanelColumns;
+  relative_bias_.assign(config_.heads * stride, 0.0F);
   for (int32_t offset = 1 - most; offset < most; ++offset) {
     const auto bucket = static_cast<size_t>(relative_bucket(-offset));
     for (size_t head = 0; head < config_.heads; ++head) {
-      relative_bias_[head * relative_bias_stride_ + static_cast<size_t>(offset + most - 1)] =
+      relative_bias_[head * stride + static_cast<size_t>(offset + most - 1)] =
           buckets[bucket * config_.heads + head];
     }
   }
+  attention_.bias = {relative_bias_.data(), stride, static_cast<size_t>(most - 1)};
 }
 
 }  // namespace affectrt

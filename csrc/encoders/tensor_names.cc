@@ -30,32 +30,35 @@ const TensorNames& tensor_names(EncoderFamily family) {
     case EncoderFamily::kBert:
     case EncoderFamily::kElectra:
     case EncoderFamily::kRoberta:
+    case EncoderFamily::kModernBert:  // its layers are made otherwise
       break;
   }
   return kBert;
 }
 
-std::string encoder_prefix(const SafeTensors& weights) {
-  constexpr std::string_view kSuffix = "embeddings.word_embeddings.weight";
+std::string encoder_prefix(const SafeTensors& weights, EncoderFamily family) {
+  const std::string_view suffix = family == EncoderFamily::kModernBert
+                                      ? "embeddings.tok_embeddings.weight"
+                                      : "embeddings.word_embeddings.weight";
   const std::string* found = nullptr;
   for (const auto& [name, tensor] : weights.tensors()) {
-    if (name.size() < kSuffix.size()) continue;
-    const size_t prefix = name.size() - kSuffix.size();
-    if (name.compare(prefix, kSuffix.size(), kSuffix) != 0) continue;
+    if (name.size() < suffix.size()) continue;
+    const size_t prefix = name.size() - suffix.size();
+    if (name.compare(prefix, suffix.size(), suffix) != 0) continue;
     if (prefix > 0 && name[prefix - 1] != '.') continue;
     if (found != nullptr) {
       throw Error(ErrorKind::kModelFile, weights.origin() + ": both '" + *found + "' and '" + name +
-                                             "' end in '" + std::string(kSuffix) +
+                                             "' end in '" + std::string(suffix) +
                                              "'; one encoder is expected");
     }
     found = &name;
   }
   if (found == nullptr) {
     throw Error(ErrorKind::kModelFile, weights.origin() + ": no tensor ends in '" +
-                                           std::string(kSuffix) +
+                                           std::string(suffix) +
                                            "'; the weights of an encoder are expected");
   }
-  return found->substr(0, found->size() - kSuffix.size());
+  return found->substr(0, found->size() - suffix.size());
 }
 
 }  // namespace affectrt

@@ -8,7 +8,8 @@
 
 namespace affectrt {
 
-// Names relative to the encoder's prefix; those of a layer relative to "<layers><index>.".
+// Of the families with PostLnEncoder. Names relative to the encoder's prefix; those of a layer
+// relative to "<layers><index>.".
 struct TensorNames {
   const char* layers;
   const char* query;
@@ -23,8 +24,8 @@ struct TensorNames {
 
 const TensorNames& tensor_names(EncoderFamily family);
 
-// What stands before "embeddings.word_embeddings.weight": "" , "bert.", "encoder.", ... Throws
-// Error(kModelFile) when no tensor, or more than one, ends so.
-std::string encoder_prefix(const SafeTensors& weights);
+// What stands before "embeddings.word_embeddings.weight" (ModernBERT: "...tok_embeddings..."): "",
+// "bert.", "encoder.", ... Throws Error(kModelFile) when no tensor, or more than one, ends so.
+std::string encoder_prefix(const SafeTensors& weights, EncoderFamily family);
 
 }  // namespace affectrt

@@ -1,18 +1,16 @@
 #include "engine/native_backend.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <mutex>
+#include <memory>
 #include <string>
 #include <utility>
 
-#include "base/cpu.h"
 #include "base/error.h"
-#include "base/thread_pool.h"
 #include "encoders/classifier_heads.h"
 #include "encoders/encoder_config.h"
-#include "encoders/post_ln_encoder.h"
+#include "encoders/text_encoder.h"
+#include "engine/chunks.h"
 #include "kernels/dispatch.h"
 
 namespace affectrt {
@@ -20,17 +18,6 @@ namespace {
 
 constexpr const char* kConfigEntry = "config.json";
 constexpr const char* kWeightsEntry = "weights.safetensors";
-constexpr int kMostThreads = 1024;
-
-int thread_count(int wanted) {
-  if (wanted < 0 || wanted > kMostThreads) {
-    throw Error(ErrorKind::kInput, "num_threads is " + std::to_string(wanted) +
-                                       "; 0 (as many as the CPU quota allows) to " +
-                                       std::to_string(kMostThreads) + " is possible");
-  }
-  // More threads than CPUs would only wait for each other.
-  return wanted == 0 ? usable_cpus() : std::min(wanted, usable_cpus());
-}
 
 std::string entry_of(const Bundle& bundle, const char* entry) {
   return std::string(entry) + " of '" + bundle.path() + "'";
@@ -38,34 +25,10 @@ std::string entry_of(const Bundle& bundle, const char* entry) {
 
 // What one thread needs while it works on a chunk.
 struct Scratch {
-  PostLnEncoder::Workspace workspace;
+  Workspace workspace;
   ClassifierHeads::Scratch heads;
   AlignedBuffer<float> pooled;
   std::vector<float*> logits;
-};
-
-// Scratch that calls borrow and give back, so that memory stays as it is after the largest ones.
-// Only ever tries its lock: in a forked child nobody may be left to release it.
-class ScratchPool {
- public:
-  explicit ScratchPool(size_t most) : most_(most) {}
-
-  std::unique_ptr<Scratch> take() {
-    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (!lock.owns_lock() || free_.empty()) return std::make_unique<Scratch>();
-    std::unique_ptr<Scratch> scratch = std::move(free_.back());
-    free_.pop_back();
-    return scratch;
-  }
-  void give(std::unique_ptr<Scratch> scratch) {
-    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (lock.owns_lock() && free_.size() < most_) free_.push_back(std::move(scratch));
-  }
-
- private:
-  const size_t most_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Scratch>> free_;
 };
 
 class NativeBackend final : public Backend {
@@ -75,9 +38,8 @@ class NativeBackend final : public Backend {
       : bundle_(std::move(bundle)),
         kernels_(kernels),
         heads_(config, weights, bundle_->manifest().heads),
-        encoder_(config, weights, heads_.pooling(), kernels),
-        pool_(num_threads),
-        scratch_(2 * static_cast<size_t>(num_threads)) {
+        encoder_(make_text_encoder(config, weights, heads_.pooling(), kernels)),
+        runner_(num_threads) {
     for (const ClassifierHeads::Output& output : heads_.outputs()) {
       outputs_.push_back({output.name, static_cast<int32_t>(output.width)});
     }
@@ -86,7 +48,7 @@ class NativeBackend final : public Backend {
   std::string name() const override { return "native"; }
 
   std::string detail() const override {
-    const int threads = pool_.num_threads();
+    const int threads = runner_.num_threads();
     return std::string(kernels_.isa) + ", " + std::to_string(threads) +
            (threads == 1 ? " thread" : " threads");
   }
@@ -101,100 +63,41 @@ class NativeBackend final : public Backend {
     if (batch.rows == 0) return;
     const TokenRows rows = {batch.input_ids, batch.type_ids, batch.row_begin,
                             static_cast<size_t>(batch.rows)};
-    encoder_.check(rows);
-    const std::vector<size_t> chunks = split(rows);
-    const size_t count = chunks.size() - 1;
-    const auto threads = static_cast<size_t>(pool_.num_threads());
-    if (threads == 1) {
-      run_apart(rows, chunks, 1, logits);
-    } else if (count >= 2 * threads) {
-      run_apart(rows, chunks, pool_.num_threads(), logits);
-    } else {
-      run_together(rows, chunks, logits);
-    }
+    encoder_->check(rows);
+    runner_.run(rows.spans(), Work{*this, rows, logits});
     check_finite(*logits);
   }
 
  private:
-  // Boundaries of chunks of whole rows: as many as fit a block, at least one.
-  static std::vector<size_t> split(const TokenRows& rows) {
-    std::vector<size_t> bounds = {0};
-    size_t tokens = 0;
-    for (size_t row = 0; row < rows.rows; ++row) {
-      const size_t length = rows.length(row);
-      if (tokens > 0 && tokens + length > PostLnEncoder::kBlockRows) {
-        bounds.push_back(row);
-        tokens = 0;
+  // One call, as ChunkRunner does it.
+  struct Work {
+    const NativeBackend& backend;
+    const TokenRows& rows;
+    std::vector<std::vector<float>>* logits;
+
+    TokenRows chunk(size_t begin, size_t end) const {
+      return {rows.ids, rows.type_ids, rows.row_begin + begin, end - begin};
+    }
+    void make_room(size_t begin, size_t end, bool whole, Scratch* scratch) const {
+      const TextEncoder& encoder = *backend.encoder_;
+      encoder.prepare(chunk(begin, end), whole, &scratch->workspace);
+      const size_t pooled = (end - begin) * encoder.stride();
+      if (whole && scratch->pooled.size() < pooled) scratch->pooled = AlignedBuffer<float>(pooled);
+    }
+    void forward(size_t begin, size_t end, Team& team, Scratch* shared, Scratch* own) const {
+      backend.encoder_->forward(chunk(begin, end), team, &shared->workspace, &own->workspace,
+                                shared->pooled.data());
+    }
+    void finish(size_t begin, size_t end, Scratch* scratch) const {
+      scratch->logits.clear();
+      for (size_t i = 0; i < logits->size(); ++i) {
+        const auto width = static_cast<size_t>(backend.outputs_[i].width);
+        scratch->logits.push_back((*logits)[i].data() + begin * width);
       }
-      tokens += length;
+      backend.heads_.run(backend.kernels_, scratch->pooled.data(), backend.encoder_->stride(),
+                         end - begin, &scratch->heads, scratch->logits.data());
     }
-    bounds.push_back(rows.rows);
-    return bounds;
-  }
-
-  static TokenRows chunk_of(const TokenRows& rows, size_t begin, size_t end) {
-    return {rows.ids, rows.type_ids, rows.row_begin + begin, end - begin};
-  }
-
-  void read_heads(size_t first_row, size_t rows, Scratch* scratch,
-                  std::vector<std::vector<float>>* logits) const {
-    scratch->logits.clear();
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      scratch->logits.push_back((*logits)[i].data() +
-                                first_row * static_cast<size_t>(outputs_[i].width));
-    }
-    heads_.run(kernels_, scratch->pooled.data(), encoder_.stride(), rows, &scratch->heads,
-               scratch->logits.data());
-  }
-
-  void make_room(const TokenRows& chunk, bool whole, Scratch* scratch) const {
-    scratch->workspace.prepare(encoder_, chunk, whole);
-    const size_t pooled = chunk.rows * encoder_.stride();
-    if (whole && scratch->pooled.size() < pooled) scratch->pooled = AlignedBuffer<float>(pooled);
-  }
-
-  // Each chunk on one thread, whichever is free.
-  void run_apart(const TokenRows& rows, const std::vector<size_t>& chunks, int threads,
-                 std::vector<std::vector<float>>* logits) const {
-    std::atomic<size_t> next{0};
-    const auto work = [&](Team&) {
-      Team alone;
-      std::unique_ptr<Scratch> scratch = scratch_.take();
-      for (size_t i = next++; i + 1 < chunks.size(); i = next++) {
-        const TokenRows chunk = chunk_of(rows, chunks[i], chunks[i + 1]);
-        make_room(chunk, true, scratch.get());
-        encoder_.forward(chunk, alone, &scratch->workspace, &scratch->workspace,
-                         scratch->pooled.data());
-        read_heads(chunks[i], chunk.rows, scratch.get(), logits);
-      }
-      scratch_.give(std::move(scratch));
-    };
-    if (threads == 1) {
-      Team alone;
-      work(alone);
-    } else {
-      pool_.run(threads, work);
-    }
-  }
-
-  // Chunk by chunk, all threads on one.
-  void run_together(const TokenRows& rows, const std::vector<size_t>& chunks,
-                    std::vector<std::vector<float>>* logits) const {
-    std::vector<std::unique_ptr<Scratch>> scratch;
-    for (int i = 0; i < pool_.num_threads(); ++i) scratch.push_back(scratch_.take());
-    for (size_t i = 0; i + 1 < chunks.size(); ++i) {
-      const TokenRows chunk = chunk_of(rows, chunks[i], chunks[i + 1]);
-      // All memory before the team starts: a member that failed would leave the others waiting.
-      for (size_t j = 0; j < scratch.size(); ++j) make_room(chunk, j == 0, scratch[j].get());
-      pool_.run(pool_.num_threads(), [&](Team& team) {
-        encoder_.forward(chunk, team, &scratch[0]->workspace,
-                         &scratch[static_cast<size_t>(team.rank())]->workspace,
-                         scratch[0]->pooled.data());
-      });
-      read_heads(chunks[i], chunk.rows, scratch[0].get(), logits);
-    }
-    for (std::unique_ptr<Scratch>& one : scratch) scratch_.give(std::move(one));
-  }
+  };
 
   void check_finite(const std::vector<std::vector<float>>& logits) const {
     for (size_t i = 0; i < logits.size(); ++i) {
@@ -213,9 +116,8 @@ class NativeBackend final : public Backend {
   const std::shared_ptr<const Bundle> bundle_;
   const Kernels& kernels_;
   const ClassifierHeads heads_;
-  const PostLnEncoder encoder_;
-  mutable ThreadPool pool_;
-  mutable ScratchPool scratch_;
+  const std::unique_ptr<const TextEncoder> encoder_;
+  mutable ChunkRunner<Scratch> runner_;
   std::vector<OutputInfo> outputs_;
 };
 
@@ -240,7 +142,7 @@ std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundl
                                                "export` writes it");
     }
   }
-  const EncoderConfig config =
+  EncoderConfig config =
       parse_encoder_config(bundle->entry(kConfigEntry).text(), entry_of(*bundle, kConfigEntry));
   const SafeTensors weights =
       SafeTensors::parse(bundle->entry(kWeightsEntry), entry_of(*bundle, kWeightsEntry));
@@ -251,8 +153,10 @@ std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundl
                                            " tokens, but the positions in config.json end at " +
                                            std::to_string(config.max_tokens()));
   }
+  // Positions that no row reaches need no rotary factors.
+  if (config.family == EncoderFamily::kModernBert) config.positions = max_tokens;
   return std::make_unique<NativeBackend>(std::move(bundle), config, weights, select_kernels(),
-                                         thread_count(options.num_threads));
+                                         native_thread_count(options.num_threads));
 }
 
 }  // namespace affectrt

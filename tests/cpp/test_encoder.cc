@@ -6,13 +6,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "encoders/classifier_heads.h"
-#include "encoders/post_ln_encoder.h"
+#include "encoders/text_encoder.h"
 #include "kernels/dispatch.h"
 #include "safetensors_image.h"
 
@@ -254,22 +255,22 @@ class Model {
         config_(parse_encoder_config(config, "config.json")),
         weights_(SafeTensors::parse(image->build(), "w.safetensors")),
         heads_(config_, weights_, heads()),
-        encoder_(config_, weights_, heads_.pooling(), kernels) {}
+        encoder_(make_text_encoder(config_, weights_, heads_.pooling(), kernels)) {}
 
   std::vector<float> run(const TokenRows& rows, int threads) {
-    encoder_.check(rows);
+    encoder_->check(rows);
     ThreadPool pool(threads);
-    std::vector<PostLnEncoder::Workspace> spaces(static_cast<size_t>(threads));
-    for (size_t i = 0; i < spaces.size(); ++i) spaces[i].prepare(encoder_, rows, i == 0);
-    std::vector<float> pooled(rows.rows * encoder_.stride());
+    std::vector<Workspace> spaces(static_cast<size_t>(threads));
+    for (size_t i = 0; i < spaces.size(); ++i) encoder_->prepare(rows, i == 0, &spaces[i]);
+    std::vector<float> pooled(rows.rows * encoder_->stride());
     pool.run(threads, [&](Team& team) {
-      encoder_.forward(rows, team, &spaces[0], &spaces[static_cast<size_t>(team.rank())],
-                       pooled.data());
+      encoder_->forward(rows, team, &spaces[0], &spaces[static_cast<size_t>(team.rank())],
+                        pooled.data());
     });
     std::vector<float> logits(rows.rows * kLabels);
     float* const outputs[] = {logits.data()};
     ClassifierHeads::Scratch scratch;
-    heads_.run(kernels_, pooled.data(), encoder_.stride(), rows.rows, &scratch, outputs);
+    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, &scratch, outputs);
     return logits;
   }
 
@@ -286,7 +287,7 @@ class Model {
   EncoderConfig config_;
   SafeTensors weights_;
   ClassifierHeads heads_;
-  PostLnEncoder encoder_;
+  std::unique_ptr<TextEncoder> encoder_;
 };
 
 double largest_difference(Model* model, const PlainBert& plain, Pooling pooling) {

@@ -1,0 +1,158 @@
+#include "encoders/whisper_encoder.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/pack.h"
+
+namespace affectrt {
+namespace {
+
+constexpr size_t kTaps = 3;        // frames that a convolution reads, the middle one its own
+constexpr size_t kPadding = 2;     // rows of zeros around a clip
+constexpr float kNormEps = 1e-5F;  // fixed in the family's code
+
+// A convolution as a product: its inputs are `kTaps` rows of `stride` floats, which lie one behind
+// the other wherever rows of frames do.
+Linear load_convolution(const SafeTensors& weights, const std::string& name, size_t outputs,
+                        size_t channels, size_t stride) {
+  const MatrixView matrix = read_convolution(weights, name, outputs, channels, kTaps);
+  std::vector<Linear::Output> rows;
+  for (size_t row = 0; row < outputs; ++row) rows.push_back({&matrix, row});
+  std::vector<size_t> columns;
+  for (size_t i = 0; i < kTaps * stride; ++i) {
+    const size_t channel = i % stride;
+    columns.push_back(channel < channels ? channel * kTaps + i / stride : Linear::kNoColumn);
+  }
+  return Linear(rows, integer_arithmetic(weights), weights, &columns);
+}
+
+}  // namespace
+
+WhisperEncoder::WhisperEncoder(const WhisperConfig& config, const SafeTensors& weights,
+                               const Kernels& kernels)
+    : config_(config),
+      kernels_(kernels),
+      stride_(round_up(config.hidden, kPanelColumns)),
+      mel_stride_(round_up(config.mels, kPanelColumns)),
+      first_(load_convolution(weights, "conv1", config.hidden, config.mels, mel_stride_)),
+      second_(load_convolution(weights, "conv2", config.hidden, config.hidden, stride_)),
+      positions_(weights, "embed_positions.weight", config.positions, config.hidden) {
+  PreLnShape shape;
+  shape.heads = HeadLayout(config.heads, config.hidden / config.heads, false);
+  shape.hidden = config.hidden;
+  shape.intermediate = config.intermediate;
+  shape.activation = config.activation;
+  shape.norm_eps = kNormEps;
+  std::vector<PreLnLayer> layers;
+  for (size_t i = 0; i < config.layers; ++i) layers.push_back(load_layer(weights, i, shape.heads));
+  layers_ = PreLnLayers(shape, std::move(layers), read_norm(weights, "layer_norm", config.hidden));
+}
+
+PreLnLayer WhisperEncoder::load_layer(const SafeTensors& weights, size_t index,
+                                      const HeadLayout& heads) const {
+  const std::string at = "layers." + std::to_string(index) + ".";
+  const std::string attention = at + "self_attn.";
+  const Arithmetic integers = integer_arithmetic(weights);
+  const size_t hidden = config_.hidden;
+  const MatrixView query = read_matrix(weights, attention + "q_proj", hidden, hidden);
+  // A bias of the keys would add the same to all scores of a query.
+  const MatrixView key = read_matrix(weights, attention + "k_proj", hidden, hidden, false);
+  const MatrixView value = read_matrix(weights, attention + "v_proj", hidden, hidden);
+  PreLnLayer layer;
+  layer.attention_norm = read_norm(weights, at + "self_attn_layer_norm", hidden);
+  layer.qkv = make_qkv(heads, {&query, 0}, {&key, 0}, {&value, 0}, integers, weights);
+  layer.out = make_attention_out(
+      heads, read_matrix(weights, attention + "out_proj", hidden, hidden), integers, weights);
+  layer.inner_norm = read_norm(weights, at + "final_layer_norm", hidden);
+  layer.up =
+      Linear(read_matrix(weights, at + "fc1", config_.intermediate, hidden), integers, weights);
+  layer.down =
+      Linear(read_matrix(weights, at + "fc2", hidden, config_.intermediate), integers, weights);
+  return layer;
+}
+
+void WhisperEncoder::check(const ClipRows& clips) const {
+  const size_t most = 2 * config_.positions;
+  for (size_t clip = 0; clip < clips.clips; ++clip) {
+    const int32_t frames = clips.frames[clip];
+    if (frames < 1 || static_cast<size_t>(frames) > most) {
+      throw Error(ErrorKind::kInput, "clip " + std::to_string(clip) + " has " +
+                                         std::to_string(frames) + " frames; 1 to " +
+                                         std::to_string(most) + " are possible");
+    }
+  }
+}
+
+void WhisperEncoder::prepare(const ClipRows& clips, bool whole, Workspace* workspace) const {
+  Room room = layers_.room(clips.spans(), whole, false);
+  size_t frames = 0;
+  for (size_t clip = 0; clip < clips.clips; ++clip) {
+    frames += static_cast<size_t>(clips.frames[clip]) + kPadding;
+  }
+  if (whole) {
+    room.frames = frames * mel_stride_;
+    room.convolved = frames * stride_;
+  }
+  const size_t block = std::min(kBlockRows, frames);
+  room.codes =
+      std::max(room.codes, block * kTaps * std::max(mel_stride_, stride_) * sizeof(int16_t));
+  room.quant = std::max(room.quant, block);
+  workspace->make(room);
+}
+
+// Both convolutions and the positions, to x [tokens, stride].
+void WhisperEncoder::embed(const ClipRows& clips, Team& team, Workspace* shared, Workspace* own,
+                           float* x) const {
+  const RowSpans spans = clips.spans();
+  float* frames = shared->frames.data();
+  float* convolved = shared->convolved.data();
+  for (size_t clip = 0; clip < clips.clips; ++clip) {
+    const auto count = static_cast<size_t>(clips.frames[clip]);
+    size_t begin = 0;
+    size_t end = 0;
+    team.share(count, 1, &begin, &end);
+    for (size_t frame = begin; frame < end; ++frame) {
+      float* row = frames + (frame + 1) * mel_stride_;
+      std::copy_n(clips.features[clip] + frame * config_.mels, config_.mels, row);
+      std::fill_n(row + config_.mels, mel_stride_ - config_.mels, 0.0F);
+    }
+    if (team.rank() == 0) {
+      for (const size_t row : {size_t{0}, count + 1}) {
+        std::fill_n(frames + row * mel_stride_, mel_stride_, 0.0F);
+        std::fill_n(convolved + row * stride_, stride_, 0.0F);
+      }
+    }
+    team.barrier();
+    for_blocks(kernels_, count, team, shared, own, [&](size_t row, const Block& block) {
+      block.project(first_, 0, first_.panels(),
+                    block.input(frames + row * mel_stride_, mel_stride_),
+                    convolved + (row + 1) * stride_, stride_, nullptr, Epilogue::kBiasGelu);
+    });
+    float* out = x + spans.first(clip) * stride_;
+    for_blocks(kernels_, spans.length(clip), team, shared, own,
+               [&](size_t row, const Block& block) {
+                 block.project(second_, 0, second_.panels(),
+                               block.input(convolved + 2 * row * stride_, 2 * stride_),
+                               out + row * stride_, stride_, nullptr, Epilogue::kBiasGelu);
+                 for (size_t i = row + block.begin; i < row + block.end; ++i) {
+                   positions_.add_row(kernels_, i, out + i * stride_);
+                 }
+               });
+    frames += (count + kPadding) * mel_stride_;
+    convolved += (count + kPadding) * stride_;
+  }
+  team.barrier();
+}
+
+const float* WhisperEncoder::forward(const ClipRows& clips, Team& team, Workspace* shared,
+                                     Workspace* own) const {
+  float* x = shared->hidden.data();
+  embed(clips, team, shared, own, x);
+  const Pass pass = {kernels_, clips.spans(), stride_, team, shared, own};
+  return layers_.forward(pass, false, x);
+}
+
+}  // namespace affectrt
