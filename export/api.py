@@ -48,8 +48,9 @@ def export_checkpoint(
             slow tokenizer's files where it is missing). Nothing is downloaded and no code in it is
             run.
         out: the file to write. It is whole or untouched at every moment.
-        precision: ``"fp32"``, or ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
-            token (see `affectrt.export.quantize`).
+        precision: ``"fp32"``; ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
+            token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native engine alone:
+            8-bit weights, activations in 16 bits.
         data: JSONL rows ``{"text", "pair"?, "label" | "labels" | "value"?}`` to compare on;
             built-in sentences if not given.
         name: the model's name; the checkpoint directory's if not given.
@@ -77,6 +78,8 @@ def export_checkpoint(
         raise ExportError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if engines is not None and not (engines and set(engines) <= set(ENGINES)):
         raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
+    if precision == "int8-accurate" and "onnxruntime" in (engines or ()):
+        raise ExportError("precision 'int8-accurate' is the native engine's alone; use 'int8'")
     _check_target(target, overwrite)
 
     step("read the checkpoint")
@@ -86,7 +89,8 @@ def export_checkpoint(
         read_tokenizer(loaded)  # what is wrong with it is better said before the long work
         rows = _rows(data, loaded)
         if engines is None:
-            engines = ("native",) if native_engine_runs(loaded) else ("onnxruntime",)
+            native = native_engine_runs(loaded) or precision == "int8-accurate"
+            engines = ("native",) if native else ("onnxruntime",)
         files: dict[str, bytes | Path] = {
             "config.json": (folder / "config.json").read_bytes(),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
@@ -217,7 +221,10 @@ def _rows(data: Path | str | None, checkpoint: LoadedCheckpoint) -> ParityData:
 
 
 def _refusal(report: ParityReport, what: str) -> str:
-    advice = " Keep it in fp32, or fine-tune it longer." if report.precision == "int8" else ""
+    advice = {
+        "int8": " Keep it in int8-accurate or fp32, or fine-tune it longer.",
+        "int8-accurate": " Keep it in fp32, or fine-tune it longer.",
+    }.get(report.precision, "")
     return f"{what}, since it is beyond the bars: {'; '.join(report.failures)}.{advice}"
 
 

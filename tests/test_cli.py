@@ -451,6 +451,8 @@ def test_doctor(
     report = json.loads(out)
     assert report["python"] == ".".join(map(str, sys.version_info[:3]))
     assert report["cpu"]["usable"] >= 1
+    assert report["kernels"]["chosen"] in report["kernels"]["available"]
+    assert report["kernels"]["available"][-1] == "scalar"
     assert "CPUExecutionProvider" in report["onnxruntime"]["providers"]
     models = {model["name"]: model for model in report["models"]}
     assert models["mine"]["works"]
@@ -465,6 +467,14 @@ def test_doctor(
     code, out, _ = run("doctor")
     assert code == 0
     assert "everything that inference needs is there" in out
+    assert "AFFECTRT_ISA" in out
+    monkeypatch.setenv("AFFECTRT_ISA", "abacus")
+    code, out, _ = run("doctor", "--json")
+    assert code == 1
+    assert any(
+        "AFFECTRT_ISA='abacus'" in problem and "scalar" in problem
+        for problem in json.loads(out)["problems"]
+    )
 
 
 def test_demo(run: Any, lexicon_model: Path, tmp_path: Path) -> None:

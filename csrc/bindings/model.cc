@@ -24,6 +24,7 @@
 #include "bindings/bindings.h"
 #include "bindings/calls.h"
 #include "engine/onnxruntime_library.h"
+#include "kernels/dispatch.h"
 
 namespace py = pybind11;
 
@@ -232,6 +233,15 @@ py::dict cpu_info() {
   return info;
 }
 
+py::dict kernels_info() {
+  std::vector<std::string> available;
+  for (const Kernels* kernels : available_kernels()) available.emplace_back(kernels->isa);
+  py::dict info;
+  info["available"] = available;
+  info["chosen"] = std::string(select_kernels().isa);
+  return info;
+}
+
 py::dict onnxruntime_info(const py::object& library_path) {
   const std::string path = path_argument(library_path);
   const OnnxRuntimeLibrary* library = nullptr;
@@ -354,6 +364,7 @@ void bind_model(py::module_& m) {
       "verify_bundle", [](const py::object& path) { as_call([&] { verify_bundle(path); }); },
       py::arg("path"));
   m.def("cpu_info", &cpu_info);
+  m.def("kernels_info", [] { return as_call([] { return kernels_info(); }); });
   m.def(
       "onnxruntime_info",
       [](const py::object& library) { return as_call([&] { return onnxruntime_info(library); }); },

@@ -49,7 +49,8 @@ unsigned minor_version(const std::string& version) {
 std::string needed() { return "onnxruntime 1." + std::to_string(ort::kApiVersion) + " or newer"; }
 
 std::string advice() {
-  return "install one with `pip install onnxruntime`, or name a libonnxruntime (" + needed() + ")";
+  return "install it with `pip install affectrt[onnxruntime]`, or name a libonnxruntime (" +
+         needed() + ")";
 }
 
 // Official builds since 1.29 send Microsoft what they run (model file names, hashes, timings) from
@@ -82,8 +83,8 @@ Loaded load(const std::string& path) {
     if (void* handle = dlopen(name, kFlags)) return {handle, name};
   }
   throw Error(ErrorKind::kBackend,
-              "no ONNX Runtime library was given and none is installed in "
-              "the system's library path; " +
+              "there is no ONNX Runtime, neither a library that was named nor one in the system's "
+              "library path; " +
                   advice());
 }
 

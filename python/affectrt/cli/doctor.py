@@ -53,8 +53,6 @@ def _onnxruntime(problems: list[str]) -> dict[str, Any]:
     library = _tried(find_onnxruntime, problems, "ONNX Runtime") or ""
     found: dict[str, Any] = {"library": library or None, "version": None, "providers": []}
     if not library:
-        if not problems:
-            problems.append('ONNX Runtime is not installed; get it with: pip install "onnxruntime"')
         return found
     details = _tried(lambda: _core.onnxruntime_info(library), problems, "ONNX Runtime")
     if details:
@@ -124,6 +122,7 @@ def examine() -> dict[str, Any]:
         "numpy": _version("numpy"),
         "platform": platform.platform(),
         "cpu": _core.cpu_info(),
+        "kernels": _tried(_core.kernels_info, problems, "native engine"),
         "onnxruntime": _onnxruntime(problems),
         "gpu": _gpu(),
         "models": _models(problems),
@@ -154,9 +153,15 @@ def _text(report: Mapping[str, Any]) -> str:
         (printable(str(name)).replace("_", " "), "\n".join(wrap(_plain(value), width)))
         for name, value in report["cpu"].items()
     ]
+    kernels = report["kernels"] or {"chosen": "none", "available": []}
     backend = [
+        ("native", f"{kernels['chosen']} kernels"),
+        ("possible", f"{_plain(kernels['available'])} (force one with AFFECTRT_ISA)"),
         ("onnxruntime", runtime["version"] or "not available"),
-        ("library", printable(runtime["library"] or "not found")),
+        (
+            "library",
+            printable(runtime["library"] or 'none; optional: pip install "affectrt[onnxruntime]"'),
+        ),
         ("providers", "\n".join(runtime["providers"]) or "none"),
     ]
     cards = ", ".join(gpu["nvidia"]) or ("AMD (/dev/kfd)" if gpu["amd_compute"] else "none found")

@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the checkpoint's directory")
     parser.add_argument("--out", required=True, metavar="X.affect", help="the file to write")
     parser.add_argument(
-        "--precision", choices=("fp32", "int8"), default="fp32", help="of the weights"
+        "--precision",
+        choices=("fp32", "int8", "int8-accurate"),
+        default="fp32",
+        help="of the weights",
     )
     parser.add_argument(
         "--engine",
