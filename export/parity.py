@@ -49,7 +49,7 @@ class Bars:
 BARS = {
     "fp32": Bars(2e-4, 2e-4, 0.005, 0.003),
     "int8": Bars(None, 1e-2, 0.005, 0.003),
-    "int8-accurate": Bars(None, 2e-4, 0.002, 0.002),
+    "int8-accurate": Bars(None, 2e-4, 0.002, 0.003),
 }
 
 
