@@ -73,11 +73,11 @@ struct TileInt {
   static constexpr int kVectors = kPanels * 16 / S::kLanes;
   static constexpr int kPerPanel = 16 / S::kLanes;
 
-  // out [kRows, kPanels * 16]; b_panel_stride in bytes. `ahead` is asked for while this tile is
-  // computed: two lines a step, from `ahead` and from b_panel_stride behind it.
+  // out [kRows, kPanels * 16]; b_panel_stride in bytes. What lies at `ahead` is asked for while
+  // this tile is computed, `ahead_step` bytes a step.
   __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
                                             size_t b_panel_stride, size_t steps, uintptr_t ahead,
-                                            int32_t* out) {
+                                            size_t ahead_step, int32_t* out) {
     typename S::TileI sum[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -97,11 +97,10 @@ struct TileInt {
 #pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::dot(sum[r][v], x, columns[v]);
       }
-      S::prefetch(ahead);
-      S::prefetch(ahead + b_panel_stride);
+      for (size_t line = 0; line < ahead_step; line += 64) S::prefetch(ahead + line);
       a += 4;
       b += 64;
-      ahead += 64;
+      ahead += ahead_step;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -170,16 +169,19 @@ struct GemmIntDriver {
     const size_t panel_bytes = g.steps * 64;
     const int8_t* b = g.b + panel * panel_bytes;
     alignas(64) int32_t sums[kMaxRows * kPanels * 16];
-    // The next strip of weights comes from far: the first tiles of this one ask for it, two panels
-    // each. The others ask again for what they have.
-    const auto here = reinterpret_cast<uintptr_t>(b);  // numbers: the next strip need not exist
-    uintptr_t ahead = here + kPanels * panel_bytes;
-    const uintptr_t ahead_end = ahead + kPanels * panel_bytes;
+    // The next strip of weights comes from far: each tile of this one asks for its share of it, as
+    // evenly as can be, so that no tile waits for more than memory gives in its time. A tile alone
+    // leaves what is beyond two lines a step to the strip itself. A number, as the next strip need
+    // not exist.
+    uintptr_t ahead = reinterpret_cast<uintptr_t>(b) + kPanels * panel_bytes;
+    const size_t tiles = (g.rows + kMaxRows - 1) / kMaxRows;
+    const size_t share = (kPanels * 64 + tiles - 1) / tiles;
+    const size_t ahead_step = share < 128 ? share : 128;
     for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
-      run_tile_int<S, Dot, kPanels, kMaxRows>(
-          rows, g.a + row * g.a_stride, g.a_stride, b, panel_bytes, g.steps,
-          ahead < ahead_end ? ahead : here, static_cast<int32_t*>(sums));
-      ahead += 2 * panel_bytes;
+      run_tile_int<S, Dot, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
+                                              panel_bytes, g.steps, ahead, ahead_step,
+                                              static_cast<int32_t*>(sums));
+      ahead += g.steps * ahead_step;
       for (size_t r = 0; r < rows; ++r) {
         const RowQuant quant = g.quant[row + r];
         const typename S::F zero = S::set1(quant.zero);

@@ -36,8 +36,8 @@ struct TileInt<neon_i8mm::Simd, DotU8S8<neon_i8mm::Simd>, kRows, 1> {
   static constexpr int kRowPairs = (kRows + 1) / 2;
 
   __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
-                                            size_t b_panel_stride, size_t steps, uintptr_t ahead,
-                                            int32_t* out) {
+                                            size_t /*b_panel_stride*/, size_t steps,
+                                            uintptr_t ahead, size_t ahead_step, int32_t* out) {
     for (size_t half = 0; half < 2; ++half) {
       int32x4_t sum[kRowPairs][4];  // row 0 x column 0, row 0 x column 1, row 1 x ...
 #pragma GCC unroll 4
@@ -49,9 +49,8 @@ struct TileInt<neon_i8mm::Simd, DotU8S8<neon_i8mm::Simd>, kRows, 1> {
       size_t step = 0;
       for (; step + 2 <= steps; step += 2) {
         multiply(a + step * 4, a_stride, column, column + 64, sum);
-        Simd::prefetch(ahead);
-        Simd::prefetch(ahead + b_panel_stride);
-        ahead += 64;
+        for (size_t line = 0; line < ahead_step; line += 64) Simd::prefetch(ahead + line);
+        ahead += ahead_step;
         column += 128;
       }
       if (step < steps) multiply_last(a + step * 4, a_stride, column, sum);
