@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON = ["python", "export", "tests", "bench"]
+PYTHON = ["python", "export", "tests", "bench", "examples"]
 
 
 def run(module: str, *arguments: str, cwd: Path = ROOT) -> None:
@@ -58,7 +58,10 @@ def clang(name: str) -> str:
 
 
 def test_clang_format() -> None:
-    files = sources(".h", ".cc") + [str(p) for p in sorted((ROOT / "tests" / "cpp").glob("*.cc"))]
+    files = sources(".h", ".hpp", ".cc")
+    for folder in ("tests/cpp", "tests/capi", "examples"):
+        found = (p for p in (ROOT / folder).rglob("*") if p.suffix in {".c", ".cc", ".cpp"})
+        files += sorted(map(str, found))
     done = subprocess.run(
         [clang("clang-format"), "--dry-run", "-Werror", *files],
         capture_output=True,
@@ -70,9 +73,9 @@ def test_clang_format() -> None:
 
 def test_files_stay_readable() -> None:
     long = {}
-    for folder in ("csrc", "python", "export", "tests", "bench"):
+    for folder in ("csrc", "python", "export", "tests", "bench", "examples"):
         for file in (ROOT / folder).rglob("*"):
-            if file.suffix in {".py", ".cc", ".h", ".cu"}:
+            if file.suffix in {".py", ".c", ".cc", ".h", ".hpp", ".cu"}:
                 lines = file.read_text(encoding="utf-8").count("\n")
                 if lines > 600:
                     long[file.name] = lines

@@ -109,9 +109,22 @@ class PackedObject {
   std::vector<uint8_t> bytes_;
 };
 
+// Leaves an empty value, from the leaves up: no destructor then finds anything to flatten. As deep
+// as the document, which JsonLimits bounds.
+void empty(json* value) noexcept {
+  if (auto* items = value->get_ptr<json::array_t*>()) {
+    for (json& item : *items) empty(&item);
+    items->clear();
+  } else if (auto* members = value->get_ptr<json::object_t*>()) {
+    for (auto& [name, member] : *members) empty(&member);
+    members->clear();
+  }
+}
+
 // Builds the document on a stack of its own; no recursion, so depth costs heap and is bounded.
 class DocumentBuilder : public nlohmann::json_sax<json> {
  public:
+  ~DocumentBuilder() override { empty(&root_); }
   DocumentBuilder(const char* begin, const char* const* cursor, const std::string& origin,
                   ErrorKind kind, const JsonLimits& limits, const char* const packed[2])
       : begin_(begin),
@@ -178,7 +191,7 @@ class DocumentBuilder : public nlohmann::json_sax<json> {
                            ": not valid JSON: " + printable(what, 300));
   }
 
-  json take() { return std::move(root_); }
+  JsonDocument take() { return JsonDocument(std::move(root_)); }
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
@@ -260,8 +273,14 @@ void for_each_packed(const json& packed,
   PackedObject::for_each(packed.get_binary(), each);
 }
 
-json parse_json(std::string_view text, const std::string& origin, ErrorKind kind,
-                const JsonLimits& limits, const char* const packed[2]) {
+JsonDocument::JsonDocument(json&& root) : root_(std::make_unique<json>(std::move(root))) {}
+JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
+JsonDocument::~JsonDocument() {
+  if (root_ != nullptr) empty(root_.get());
+}
+
+JsonDocument parse_json(std::string_view text, const std::string& origin, ErrorKind kind,
+                        const JsonLimits& limits, const char* const packed[2]) {
   const auto fail = [&](size_t byte, const std::string& what) {
     throw Error(kind, printable(origin) + ", byte " + std::to_string(byte) + ": " + what);
   };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -27,12 +28,26 @@ constexpr const char* kNothingPacked[2] = {nullptr, nullptr};
 void for_each_packed(const nlohmann::json& packed,
                      const std::function<void(std::string_view, uint32_t)>& each);
 
+// A parsed value that takes itself apart without memory. nlohmann's own destructor needs some, and
+// ends the process where there is none.
+class JsonDocument {
+ public:
+  explicit JsonDocument(nlohmann::json&& root);
+  JsonDocument(JsonDocument&&) noexcept;
+  JsonDocument& operator=(JsonDocument&&) = delete;
+  ~JsonDocument();
+  const nlohmann::json& root() const { return *root_; }
+
+ private:
+  std::unique_ptr<nlohmann::json> root_;
+};
+
 // Stricter than the common parsers: invalid UTF-8, a byte-order mark, duplicate keys, deep nesting
 // and numbers beyond a double are errors. Every failure is Error(kind) that names `origin` and the
 // byte; nothing of nlohmann's escapes. The object at packed[0], packed[1], as in "model", "vocab",
 // is packed where all its values are integers from 0 to 2^32 - 1.
-nlohmann::json parse_json(std::string_view text, const std::string& origin,
-                          ErrorKind kind = ErrorKind::kModelFile, const JsonLimits& limits = {},
-                          const char* const packed[2] = kNothingPacked);
+JsonDocument parse_json(std::string_view text, const std::string& origin,
+                        ErrorKind kind = ErrorKind::kModelFile, const JsonLimits& limits = {},
+                        const char* const packed[2] = kNothingPacked);
 
 }  // namespace affectrt

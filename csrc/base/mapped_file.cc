@@ -99,12 +99,44 @@ MappedFile MappedFile::open(const std::string& path) {
   return MappedFile({static_cast<const uint8_t*>(data), size});
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile MappedFile::from_descriptor(int descriptor, uint64_t offset, uint64_t size) {
+  const std::string name = "file descriptor " + std::to_string(descriptor);
+  struct stat info{};
+  if (::fstat(descriptor, &info) != 0) {
+    throw Error(ErrorKind::kInput,
+                name + ": cannot look at it: " + std::generic_category().message(errno));
+  }
+  check_regular(name, info);
+  const auto file_size = static_cast<uint64_t>(info.st_size);
+  if (offset > file_size || size > file_size - offset) {
+    throw Error(ErrorKind::kInput, name + ": the file has " + std::to_string(file_size) +
+                                       " bytes; wanted are " + std::to_string(size) +
+                                       " from byte " + std::to_string(offset));
+  }
+  if (size == 0) size = file_size - offset;
+  if (size == 0) return MappedFile({});
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t lead = offset % page;
+  if (size > SIZE_MAX - lead) fail(name, "map it", EFBIG);
+  void* data = ::mmap(nullptr, static_cast<size_t>(size + lead), PROT_READ, MAP_PRIVATE, descriptor,
+                      static_cast<off_t>(offset - lead));
+  if (data == MAP_FAILED) {
+    throw Error(ErrorKind::kInput,
+                name + ": cannot map it: " + std::generic_category().message(errno) +
+                    "; it must be open for reading");
+  }
+  return MappedFile({static_cast<const uint8_t*>(data) + lead, static_cast<size_t>(size)},
+                    static_cast<size_t>(lead));
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), lead_(std::exchange(other.lead_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
     unmap();
     bytes_ = std::exchange(other.bytes_, {});
+    lead_ = std::exchange(other.lead_, 0);
   }
   return *this;
 }
@@ -112,8 +144,11 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 MappedFile::~MappedFile() { unmap(); }
 
 void MappedFile::unmap() noexcept {
-  if (bytes_.data != nullptr) ::munmap(const_cast<uint8_t*>(bytes_.data), bytes_.size);
+  if (bytes_.data != nullptr) {
+    ::munmap(const_cast<uint8_t*>(bytes_.data) - lead_, bytes_.size + lead_);
+  }
   bytes_ = {};
+  lead_ = 0;
 }
 
 }  // namespace affectrt

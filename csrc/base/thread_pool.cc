@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -141,8 +140,8 @@ struct ThreadPool::State {
       const int rank = static_cast<int>(workers.size()) + 1;
       try {
         workers.emplace_back([this, rank, seen = generation] { serve(rank, seen); });
-      } catch (const std::system_error&) {
-        return;  // out of threads: go on with the team that there is
+      } catch (const std::exception&) {
+        return;  // out of threads or memory: go on with the team that there is
       }
     }
   }

@@ -9,10 +9,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,6 +22,7 @@
 #include "bindings/calls.h"
 #include "engine/onnxruntime_library.h"
 #include "kernels/dispatch.h"
+#include "runtime/model_json.h"
 
 namespace py = pybind11;
 
@@ -176,44 +174,6 @@ PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_l
     throw;
   }
   return to_python(std::move(prediction));
-}
-
-// float32 values as the shortest decimals that are still them, not as their float64 digits.
-double shortest_decimal(float value) {
-  char text[32];
-  for (int digits = 1; digits <= 9; ++digits) {
-    std::snprintf(text, sizeof(text), "%.*g", digits, static_cast<double>(value));
-    if (std::strtof(text, nullptr) == value) break;
-  }
-  return std::strtod(text, nullptr);
-}
-
-std::string manifest_json(const Manifest& manifest) {
-  using Json = nlohmann::ordered_json;
-  const auto task_name = [](Task task) {
-    return task == Task::kSingleLabel  ? "single_label"
-           : task == Task::kMultiLabel ? "multi_label"
-                                       : "regression";
-  };
-  Json heads = Json::array();
-  for (const Head& head : manifest.heads) {
-    Json thresholds = Json::array();
-    for (const float threshold : head.thresholds) thresholds.push_back(shortest_decimal(threshold));
-    Json unsure_below = nullptr;
-    if (const auto bound = head.unsure_below; bound) unsure_below = shortest_decimal(*bound);
-    heads.push_back({{"name", head.name},
-                     {"task", task_name(head.task)},
-                     {"labels", head.labels},
-                     {"thresholds", thresholds},
-                     {"temperature", shortest_decimal(head.temperature)},
-                     {"unsure_below", unsure_below}});
-  }
-  const Json whole = {{"name", manifest.name},
-                      {"family", manifest.family},
-                      {"precision", manifest.precision},
-                      {"max_tokens", manifest.max_tokens},
-                      {"heads", heads}};
-  return whole.dump();
 }
 
 py::dict cpu_info() {

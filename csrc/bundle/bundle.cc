@@ -1,8 +1,10 @@
 #include "bundle/bundle.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "base/aligned_buffer.h"
 #include "base/crc32.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
@@ -73,6 +75,9 @@ class LoadedBundle final : public Bundle {
 
   MappedFile& keep(MappedFile file) { return files_.emplace_back(std::move(file)); }
 
+  // The image where weights may be used in place, copied where it does not lie so.
+  ByteView keep_aligned(ByteView image, std::shared_ptr<const void> owner);
+
  private:
   std::string entry_origin(std::string_view name) const {
     return path_ + ", entry '" + std::string(name) + "'";
@@ -98,7 +103,20 @@ class LoadedBundle final : public Bundle {
   Manifest manifest_;
   std::vector<Entry> entries_;
   std::vector<MappedFile> files_;
+  std::shared_ptr<const void> owner_;
+  AlignedBuffer<uint8_t> copy_;
 };
+
+ByteView LoadedBundle::keep_aligned(ByteView image, std::shared_ptr<const void> owner) {
+  constexpr size_t kAlignment = AlignedBuffer<uint8_t>::kAlignment;
+  if (image.size == 0 || reinterpret_cast<uintptr_t>(image.data) % kAlignment == 0) {
+    owner_ = std::move(owner);
+    return image;
+  }
+  copy_ = AlignedBuffer<uint8_t>(image.size);
+  std::memcpy(copy_.data(), image.data, image.size);
+  return {copy_.data(), image.size};
+}
 
 void LoadedBundle::read_image(ByteView image, bool verify_hashes) {
   for (ZipEntry& entry : read_stored_zip(image, path_)) {
@@ -241,9 +259,20 @@ std::shared_ptr<const Bundle> Bundle::open(const std::string& path, bool verify_
   return bundle;
 }
 
-std::shared_ptr<const Bundle> Bundle::from_memory(ByteView image, bool verify_hashes) {
+std::shared_ptr<const Bundle> Bundle::from_memory(ByteView image, bool verify_hashes,
+                                                  std::shared_ptr<const void> owner) {
   auto bundle = std::make_shared<LoadedBundle>("<memory>");
-  bundle->read_image(image, verify_hashes);
+  bundle->read_image(bundle->keep_aligned(image, std::move(owner)), verify_hashes);
+  return bundle;
+}
+
+std::shared_ptr<const Bundle> Bundle::from_descriptor(int descriptor, uint64_t offset,
+                                                      uint64_t size, bool verify_hashes) {
+  auto bundle =
+      std::make_shared<LoadedBundle>("<file descriptor " + std::to_string(descriptor) + ">");
+  const auto file =
+      std::make_shared<MappedFile>(MappedFile::from_descriptor(descriptor, offset, size));
+  bundle->read_image(bundle->keep_aligned(file->bytes(), file), verify_hashes);
   return bundle;
 }
 

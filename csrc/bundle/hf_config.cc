@@ -102,8 +102,8 @@ int64_t encoder_tokens(const JsonField& config, const std::string& family) {
 std::optional<int64_t> tokenizer_tokens(std::string_view tokenizer_config_json,
                                         const std::string& origin) {
   if (tokenizer_config_json.empty()) return std::nullopt;
-  const nlohmann::json document = parse_json(tokenizer_config_json, origin);
-  const JsonField config(document, origin);
+  const JsonDocument document = parse_json(tokenizer_config_json, origin);
+  const JsonField config(document.root(), origin);
   const auto field = find_set(config, "model_max_length");
   if (!field || !field->value().is_number()) return std::nullopt;
   const auto length = field->value().get<double>();
@@ -162,9 +162,9 @@ std::vector<std::string> read_labels(const JsonField& config, const std::string&
 Task read_task(const JsonField& config, size_t labels) {
   const auto field = find_set(config, "problem_type");
   if (!field) return labels == 1 ? Task::kRegression : Task::kSingleLabel;
-  if (field->value() == "regression") return Task::kRegression;
-  if (field->value() == "multi_label_classification") return Task::kMultiLabel;
-  if (field->value() == "single_label_classification") {
+  if (field->is("regression")) return Task::kRegression;
+  if (field->is("multi_label_classification")) return Task::kMultiLabel;
+  if (field->is("single_label_classification")) {
     if (labels == 1) field->fail("a single-label classifier needs two labels or more, not 1");
     return Task::kSingleLabel;
   }
@@ -177,8 +177,8 @@ Task read_task(const JsonField& config, size_t labels) {
 
 Manifest manifest_from_hf_config(std::string_view config_json, const std::string& origin,
                                  std::string_view tokenizer_config_json) {
-  const nlohmann::json document = parse_json(config_json, origin);
-  const JsonField config(document, origin);
+  const JsonDocument document = parse_json(config_json, origin);
+  const JsonField config(document.root(), origin);
   config.object();
   Manifest manifest;
   if (const auto family = find_set(config, "model_type")) manifest.family = family->line(0, 64);

@@ -26,6 +26,11 @@ class JsonField {
 
   const nlohmann::json& value() const { return *value_; }
   bool is_null() const { return value_->is_null(); }
+  // Whether it is this string. nlohmann's == would end the process where memory lacks.
+  bool is(std::string_view text) const {
+    const auto* own = value_->get_ptr<const std::string*>();
+    return own != nullptr && *own == text;
+  }
 
   const JsonField& object() const;                            // checks the type
   std::optional<JsonField> find(std::string_view key) const;  // of an object

@@ -157,17 +157,23 @@ void read_files(const JsonField& field, Manifest* manifest) {
   check("tokenizer.json", true);
 }
 
-// What no code here needs, yet people and tools rely on.
-void check_provenance(const JsonField& root) {
+// What no computation needs, yet people and tools rely on.
+void read_provenance(const JsonField& root, Manifest* manifest) {
   if (const auto field = root.find("description")) field->text(0, kMaxTextLength);
   if (const auto field = root.find("version")) field->line(0, kMaxLineLength);
   if (const auto field = root.find("recipe")) field->text(0, kMaxTextLength);
   if (const auto data = root.find("data")) check_objects(*data);
   if (const auto parity = root.find("parity"); parity && !parity->is_null()) parity->object();
   if (const auto licence = root.find("licence")) {
-    if (const auto field = licence->find("weights")) field->text(0, kMaxTextLength);
-    if (const auto field = licence->find("notice")) field->text(0, kMaxTextLength);
-    if (const auto field = licence->find("non_commercial")) field->boolean();
+    if (const auto field = licence->find("weights")) {
+      manifest->licence = field->text(0, kMaxTextLength);
+    }
+    if (const auto field = licence->find("notice")) {
+      manifest->licence_notice = field->text(0, kMaxTextLength);
+    }
+    if (const auto field = licence->find("non_commercial")) {
+      manifest->non_commercial = field->boolean();
+    }
   }
   if (const auto source = root.find("source")) {
     if (const auto field = source->find("checkpoint")) field->text(0, kMaxTextLength);
@@ -181,10 +187,10 @@ Manifest parse_manifest(std::string_view affectrt_json, const std::string& origi
   JsonLimits limits;
   limits.max_bytes = kMaxManifestBytes;
   limits.max_depth = kMaxManifestDepth;
-  const nlohmann::json document = parse_json(affectrt_json, origin, ErrorKind::kModelFile, limits);
-  const JsonField root(document, origin);
+  const JsonDocument document = parse_json(affectrt_json, origin, ErrorKind::kModelFile, limits);
+  const JsonField root(document.root(), origin);
   root.object();
-  if (const JsonField format = root.at("format"); format.value() != "affectrt-model") {
+  if (const JsonField format = root.at("format"); !format.is("affectrt-model")) {
     format.fail_value("\"affectrt-model\"");
   }
   if (const JsonField version = root.at("format_version"); version.integer(1, INT64_MAX) != 1) {
@@ -203,7 +209,7 @@ Manifest parse_manifest(std::string_view affectrt_json, const std::string& origi
       static_cast<uint32_t>(root.at("input").at("max_tokens").integer(2, kManifestMaxTokens));
   read_heads(root.at("heads"), &manifest);
   read_files(root.at("files"), &manifest);
-  check_provenance(root);
+  read_provenance(root, &manifest);
   manifest.json = std::string(affectrt_json);
   return manifest;
 }

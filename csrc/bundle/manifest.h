@@ -34,13 +34,16 @@ struct ManifestFile {
 
 struct Manifest {
   std::string name;
-  std::string modality;             // "text"; "" where synthesised
-  std::string family;               // "bert", "roberta", ... ; "" where unknown
-  std::string precision;            // "fp32", "int8", ...
-  uint32_t max_tokens = 0;          // longest row that the encoder takes, special tokens included
-  std::vector<Head> heads;          // at least one; names are unique
-  bool has_onnx = false;            // "model.onnx" is an entry
-  bool has_weights = false;         // "weights.safetensors" is an entry
+  std::string modality;        // "text"; "" where synthesised
+  std::string family;          // "bert", "roberta", ... ; "" where unknown
+  std::string precision;       // "fp32", "int8", ...
+  uint32_t max_tokens = 0;     // longest row that the encoder takes, special tokens included
+  std::vector<Head> heads;     // at least one; names are unique
+  bool has_onnx = false;       // "model.onnx" is an entry
+  bool has_weights = false;    // "weights.safetensors" is an entry
+  std::string licence;         // of the weights; "" where the file does not say
+  std::string licence_notice;  // "" where there is none
+  bool non_commercial = false;
   std::vector<ManifestFile> files;  // every entry but affectrt.json; empty if synthesised
   std::string json;                 // affectrt.json as it stands in the file, or "" if synthesised
 };

@@ -127,12 +127,12 @@ SafeTensors SafeTensors::parse(ByteView file, const std::string& origin) {
   JsonLimits limits;
   limits.max_bytes = static_cast<size_t>(kMaxHeaderBytes);
   limits.max_depth = 8;
-  const nlohmann::json json =
+  const JsonDocument document =
       parse_json(header.text(), result.origin_, ErrorKind::kModelFile, limits);
-  const JsonField root(json, result.origin_);
+  const JsonField root(document.root(), result.origin_);
   root.object();
   std::vector<Range> ranges;
-  for (const auto& [name, value] : json.items()) {
+  for (const auto& [name, value] : document.root().items()) {
     const JsonField field = root.at(name);
     field.object();
     if (name == kMetadata) {

@@ -113,8 +113,8 @@ std::optional<EncoderFamily> encoder_family(std::string_view model_type) {
 }
 
 EncoderConfig parse_encoder_config(std::string_view config_json, const std::string& origin) {
-  const nlohmann::json json = parse_json(config_json, origin);
-  const JsonField root(json, origin);
+  const JsonDocument document = parse_json(config_json, origin);
+  const JsonField root(document.root(), origin);
   root.object();
   EncoderConfig config;
   const JsonField model_type = root.at("model_type");

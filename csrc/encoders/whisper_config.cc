@@ -9,8 +9,8 @@
 namespace affectrt {
 
 WhisperConfig parse_whisper_config(std::string_view config_json, const std::string& origin) {
-  const nlohmann::json json = parse_json(config_json, origin);
-  const JsonField root(json, origin);
+  const JsonDocument document = parse_json(config_json, origin);
+  const JsonField root(document.root(), origin);
   root.object();
   if (const JsonField type = root.at("model_type"); type.text(1, 64) != "whisper") {
     type.fail_value("'whisper'", ErrorKind::kUnsupported);

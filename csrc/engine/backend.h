@@ -27,6 +27,7 @@ struct BackendOptions {
   int num_threads = 0;                 // intra-op threads; 0: as many as the CPU quota allows
   std::vector<std::string> providers;  // onnxruntime execution providers, in order of preference
   std::string onnxruntime_library;     // path of libonnxruntime; "" where not known
+  std::string isa;  // instruction set of the native kernels; "": AFFECTRT_ISA or the best
 };
 
 // Concurrent calls of run() are safe. A backend keeps the bundle that it was made from alive, since

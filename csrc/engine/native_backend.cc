@@ -155,7 +155,8 @@ std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundl
   }
   // Positions that no row reaches need no rotary factors.
   if (config.family == EncoderFamily::kModernBert) config.positions = max_tokens;
-  return std::make_unique<NativeBackend>(std::move(bundle), config, weights, select_kernels(),
+  return std::make_unique<NativeBackend>(std::move(bundle), config, weights,
+                                         select_kernels(options.isa),
                                          native_thread_count(options.num_threads));
 }
 

@@ -13,8 +13,8 @@ namespace affectrt {
 bool native_backend_supports(const Bundle& bundle);
 
 // Throws Error(kModelFile) for weights that are damaged or do not fit config and heads,
-// Error(kUnsupported) for what native_backend_supports() is false for or an AFFECTRT_ISA that is
-// not possible here.
+// Error(kUnsupported) for what native_backend_supports() is false for or an instruction set
+// that is not possible here.
 //
 // A row's logits do not depend, to the bit, on the other rows of a batch or on the number of
 // threads. run() throws Error(kInput) for rows or ids that the model has no room for, and

@@ -36,15 +36,16 @@ const std::vector<const Kernels*>& available_kernels() {
   return *kFound;
 }
 
-const Kernels& select_kernels() {
-  const char* wanted = std::getenv("AFFECTRT_ISA");
-  if (wanted == nullptr || *wanted == '\0') return *available_kernels().front();
+const Kernels& select_kernels(const std::string& isa) {
+  const char* in_environment = isa.empty() ? std::getenv("AFFECTRT_ISA") : nullptr;
+  const std::string wanted = in_environment != nullptr ? in_environment : isa;
+  if (wanted.empty()) return *available_kernels().front();
   std::string names;
   for (const Kernels* kernels : available_kernels()) {
-    if (std::string(wanted) == kernels->isa) return *kernels;
+    if (wanted == kernels->isa) return *kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->isa);
   }
-  throw Error(ErrorKind::kUnsupported, "AFFECTRT_ISA='" + std::string(wanted) +
+  throw Error(ErrorKind::kUnsupported, (isa.empty() ? "AFFECTRT_ISA='" : "isa '") + wanted +
                                            "' names no instruction set that this build and CPU "
                                            "have; possible here: " +
                                            names);

@@ -1,12 +1,13 @@
 #include "runtime/model.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "bundle/json_fields.h"
 #include "engine/native_backend.h"
 #include "engine/onnxruntime_backend.h"
 #include "runtime/batch_plan.h"
@@ -79,9 +80,14 @@ std::unique_ptr<const Tokenizer> make_tokenizer(const Bundle& bundle) {
 bool truncates_left(const Bundle& bundle, const Tokenizer& tokenizer) {
   constexpr const char* kEntry = "tokenizer_config.json";
   if (!bundle.has(kEntry)) return tokenizer.file_truncation().truncate_left;
-  const std::string_view text = bundle.entry(kEntry).text();
-  const nlohmann::json config = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
-  return config.is_object() && config.value("truncation_side", nlohmann::json()) == "left";
+  const std::string origin = kEntry;
+  try {
+    const JsonDocument config = parse_json(bundle.entry(kEntry).text(), origin);
+    const auto side = JsonField(config.root(), origin).object().find("truncation_side");
+    return side && side->is("left");
+  } catch (const Error&) {
+    return false;  // as transformers does where the file says nothing
+  }
 }
 
 // Rows of a batch one behind the other, as the backend wants them.
@@ -109,13 +115,18 @@ struct PackedBatch {
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOptions& options) {
+  return load(Bundle::open(path), options);
+}
+
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const Bundle> bundle,
+                                         const ModelOptions& options) {
   if (options.max_batch_tokens < 0) {
     throw Error(ErrorKind::kInput, "max_batch_tokens is " +
                                        std::to_string(options.max_batch_tokens) +
                                        "; 0 (the default) or more is possible");
   }
   std::shared_ptr<Model> model(new Model());
-  model->bundle_ = Bundle::open(path);
+  model->bundle_ = std::move(bundle);
   model->tokenizer_ = make_tokenizer(*model->bundle_);
   model->backend_ = make_backend(model->bundle_, options);
   model->truncate_left_ = truncates_left(*model->bundle_, *model->tokenizer_);
@@ -131,8 +142,8 @@ std::shared_ptr<const Model> Model::load(const std::string& path, const ModelOpt
       return one.name == head.output;
     });
     if (output == outputs.end() || static_cast<size_t>(output->width) != head.labels.size()) {
-      throw Error(ErrorKind::kModelFile, "head '" + head.name + "' of '" + path + "' has " +
-                                             std::to_string(head.labels.size()) +
+      throw Error(ErrorKind::kModelFile, "head '" + head.name + "' of '" + model->bundle_->path() +
+                                             "' has " + std::to_string(head.labels.size()) +
                                              " labels, but the backend has no output '" +
                                              head.output + "' of that width");
     }

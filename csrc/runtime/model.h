@@ -32,6 +32,8 @@ class Model {
   // Throws Error(kNotFound | kModelFile | kTokenizer | kBackend | kUnsupported), and Error(kInput)
   // for options that cannot be.
   static std::shared_ptr<const Model> load(const std::string& path, const ModelOptions& options);
+  static std::shared_ptr<const Model> load(std::shared_ptr<const Bundle> bundle,
+                                           const ModelOptions& options);
 
   // Rows are answered in the caller's order; inside they are sorted by length into batches of at
   // most max_batch_tokens. `heads` are indices into manifest().heads, all of them when empty.

@@ -4,9 +4,9 @@
 #include <atomic>
 #include <exception>
 #include <limits>
+#include <new>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -84,6 +84,8 @@ class Work {
         } catch (const Error& error) {
           stopped_.store(true);
           return Failure{row, error.kind(), error.what()};
+        } catch (const std::bad_alloc&) {
+          throw;
         } catch (const std::exception& error) {
           stopped_.store(true);
           return Failure{row, ErrorKind::kInput, std::string("cannot be encoded: ") + error.what()};
@@ -128,23 +130,29 @@ std::vector<TokenRow> tokenize_rows(const Tokenizer& tokenizer,
   // break.
   const size_t threads = worthwhile_threads(inputs, options.num_threads);
   std::vector<std::optional<Failure>> failures(threads);
+  std::vector<std::exception_ptr> unexpected(threads);
+  const auto run = [&](size_t i, const std::function<bool()>& asked) {
+    try {
+      failures[i] = work.work(asked);
+    } catch (...) {
+      unexpected[i] = std::current_exception();
+      work.stop();
+    }
+  };
   std::vector<std::thread> helpers;
+  helpers.reserve(threads);
   for (size_t i = 1; i < threads; ++i) {
     try {
-      helpers.emplace_back([&work, &failures, i] { failures[i] = work.work(nullptr); });
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: fewer do the same work
+      helpers.emplace_back([&run, i] { run(i, nullptr); });
+    } catch (const std::exception&) {
+      break;  // no more threads or memory to be had: fewer do the same work
     }
   }
-  std::exception_ptr unexpected;
-  try {
-    failures[0] = work.work(keep_going);
-  } catch (...) {
-    unexpected = std::current_exception();
-    work.stop();
-  }
+  run(0, keep_going);
   for (std::thread& helper : helpers) helper.join();
-  if (unexpected) std::rethrow_exception(unexpected);
+  for (const std::exception_ptr& error : unexpected) {
+    if (error) std::rethrow_exception(error);
+  }
 
   const Failure* first = nullptr;
   for (const std::optional<Failure>& failure : failures) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -97,6 +98,16 @@ HeadScores decode(const Head& head, std::vector<float> logits, int32_t rows) {
     result.unsure[row] = head.unsure_below.has_value() && highest < *head.unsure_below ? 1 : 0;
   }
   return result;
+}
+
+std::vector<uint32_t> ranked(const Head& head, const HeadScores& scores, size_t row) {
+  std::vector<uint32_t> order(static_cast<size_t>(scores.width));
+  std::iota(order.begin(), order.end(), uint32_t{0});
+  if (head.task == Task::kRegression) return order;
+  const float* of = scores.scores.data() + row * order.size();
+  std::sort(order.begin(), order.end(),
+            [of](uint32_t a, uint32_t b) { return of[a] > of[b] || (of[a] == of[b] && a < b); });
+  return order;
 }
 
 }  // namespace affectrt

@@ -28,4 +28,8 @@ struct HeadScores {
 // Error(kModelFile) for a head that contradicts itself.
 HeadScores decode(const Head& head, std::vector<float> logits, int32_t rows);
 
+// The labels of one row in the order that people are shown: highest score first, ties in the
+// model's order; those of a regression head stay in the model's order.
+std::vector<uint32_t> ranked(const Head& head, const HeadScores& scores, size_t row);
+
 }  // namespace affectrt

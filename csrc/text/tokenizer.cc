@@ -5,7 +5,6 @@
 #include <exception>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <thread>
 
 #include "base/error.h"
@@ -266,9 +265,9 @@ Tokenizer::~Tokenizer() = default;
 std::unique_ptr<const Tokenizer> Tokenizer::from_json(std::string_view json,
                                                       const std::string& origin) {
   constexpr const char* kVocabulary[2] = {"model", "vocab"};
-  const nlohmann::json document = parse_json(json, origin, ErrorKind::kTokenizer, {}, kVocabulary);
-  const Component root(document, origin, "");
-  if (!document.is_object()) root.fail("must be a JSON object, as tokenizers writes it");
+  const JsonDocument document = parse_json(json, origin, ErrorKind::kTokenizer, {}, kVocabulary);
+  const Component root(document.root(), origin, "");
+  if (!document.root().is_object()) root.fail("must be a JSON object, as tokenizers writes it");
   if (const std::string version = root.text("version", "1.0"); version != "1.0") {
     root.fail("the version is \"" + version + "\"; it must be \"1.0\"");
   }
@@ -350,9 +349,10 @@ std::vector<Encoding> Tokenizer::encode_batch(const std::vector<TextInput>& inpu
   std::vector<std::thread> threads;
   const size_t most = (inputs.size() + 63) / 64;  // a thread costs as much as some ten texts
   try {
+    threads.reserve(std::min(num_threads, most));
     for (size_t i = 1; i < std::min(num_threads, most); ++i) threads.emplace_back(work);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that are do the work.
+  } catch (const std::exception&) {
+    // No more threads or memory to be had: those that are do the work.
   }
   work();
   for (std::thread& thread : threads) thread.join();

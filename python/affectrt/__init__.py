@@ -17,6 +17,7 @@ from . import errors
 from .errors import Error
 
 if TYPE_CHECKING:
+    from .c_interface import get_include, get_library
     from .info import HeadInfo, ModelInfo
     from .loading import available_models, load
     from .model import Model
@@ -40,6 +41,8 @@ __all__ = [
     "__version__",
     "available_models",
     "errors",
+    "get_include",
+    "get_library",
     "load",
     "pipeline",
 ]
@@ -55,6 +58,8 @@ _HOME = {
     "TextClassificationPipeline": "pipelines",
     "Tokenizer": "tokenizer",
     "available_models": "loading",
+    "get_include": "c_interface",
+    "get_library": "c_interface",
     "load": "loading",
     "pipeline": "pipelines",
 }

@@ -168,13 +168,15 @@ TEST_CASE("printable text is valid UTF-8 and bounded") {
 }
 
 TEST_CASE("json: what is right") {
-  const auto document = parse_json(R"({"a": [1, -2, 2.5, true, null, "x\u00e9"], "b": {}})", "f");
+  const JsonDocument parsed =
+      parse_json(R"({"a": [1, -2, 2.5, true, null, "x\u00e9"], "b": {}})", "f");
+  const nlohmann::json& document = parsed.root();
   CHECK(document["a"][0] == 1);
   CHECK(document["a"][2] == 2.5);
   CHECK(document["a"][5] == "x\xC3\xA9");
   CHECK(document["b"].is_object());
-  CHECK(parse_json("1e20", "f") == 1e20);
-  CHECK(parse_json("1000000000000000019884624838656", "f").get<double>() == 1e30);
+  CHECK(parse_json("1e20", "f").root() == 1e20);
+  CHECK(parse_json("1000000000000000019884624838656", "f").root().get<double>() == 1e30);
 }
 
 TEST_CASE("json: what is wrong is an Error that names the file and the byte") {
@@ -200,7 +202,7 @@ TEST_CASE("json: what is wrong is an Error that names the file and the byte") {
 TEST_CASE("json: a packed object holds the same members, and only where all are integers") {
   const char* const place[2] = {"model", "vocab"};
   const auto parse = [&](const std::string& text) {
-    return parse_json(text, "f", ErrorKind::kTokenizer, {}, place);
+    return nlohmann::json(parse_json(text, "f", ErrorKind::kTokenizer, {}, place).root());
   };
   const auto packed = parse(R"({"vocab": {"a": 1}, "model": {"x": {"vocab": {"a": 1}},
       "vocab": {"b\u00e9": 0, "": 4294967295, "a": 7}, "vocab2": {"a": 1}}, "z": [{"vocab": {}}]})");
@@ -223,7 +225,7 @@ TEST_CASE("json: a packed object holds the same members, and only where all are 
         R"({"model": {"vocab": {"a": 1, "b": {"c": 2, "d": [1]}, "e": -1}, "f": 1}})",
         R"({"model": {"vocab": {"a": 4294967296}}})", R"({"model": {"vocab": {"a": 1.5}}})",
         R"({"model": [{"vocab": {"a": 1}}]})", R"([{"model": {"vocab": {"a": 1}}}])"}) {
-    CHECK(parse(text) == parse_json(text, "f"));
+    CHECK(parse(text) == parse_json(text, "f").root());
   }
   const auto error = [&](const std::string& text) {
     return error_of(ErrorKind::kTokenizer, [&] { parse(text); });
@@ -248,7 +250,7 @@ TEST_CASE("json: bounds") {
     return error_of(ErrorKind::kModelFile,
                     [&] { parse_json(text, "f", ErrorKind::kModelFile, limits); });
   };
-  CHECK(parse_json("[[[1]]]", "f", ErrorKind::kModelFile, limits).size() == 1);
+  CHECK(parse_json("[[[1]]]", "f", ErrorKind::kModelFile, limits).root().size() == 1);
   CHECK(contains(error("[[[[1]]]]"), "byte 4: nested more than 3 levels"));
   CHECK(contains(error(R"({"a":{"b":[{}]}})"), "nested more than 3 levels"));
   CHECK(contains(error("[1,2,3,4,5,6,7,8,9,10]"), "more than 10 values"));

@@ -1,0 +1,339 @@
+// affectrt for C++17: the C interface with objects that give themselves back. Header only.
+//
+// Failures are thrown as affectrt::Error. The rules at the head of affectrt.h hold: any number of
+// threads may use one object at once; views (Answer, Matrices, Tokens) live as long as the object
+// that they came from. A moved-from object may only be assigned to or destroyed.
+#ifndef AFFECTRT_HPP
+#define AFFECTRT_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "affectrt.h"
+
+namespace affectrt {
+// A name of its own, so that the classes below are not confused with those inside of the library.
+inline namespace c_api_1 {
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(affectrt_status status)
+      : std::runtime_error(affectrt_last_error()), status_(status) {}
+  affectrt_status status() const { return status_; }
+
+ private:
+  affectrt_status status_;
+};
+
+namespace detail {
+
+inline void check(affectrt_status status) {
+  if (status != AFFECTRT_OK) throw Error(status);
+}
+
+template <class T, void (*Destroy)(T*)>
+struct Deleter {
+  void operator()(T* handle) const { Destroy(handle); }
+};
+template <class T, void (*Destroy)(T*)>
+using Handle = std::unique_ptr<T, Deleter<T, Destroy>>;
+
+inline const char* or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
+
+}  // namespace detail
+
+struct Options {
+  std::string backend;  // "": "auto"
+  std::string isa;      // "": the best
+  std::string onnxruntime_library;
+  std::vector<std::string> providers;
+  int32_t num_threads = 0;
+  int32_t max_batch_tokens = 0;
+  bool verify = false;
+};
+
+// One text, or a pair of them; a view, so that the characters must outlive the call.
+struct Text {
+  Text(std::string_view one) : text(one) {}    // NOLINT(google-explicit-constructor)
+  Text(const char* one) : text(one) {}         // NOLINT(google-explicit-constructor)
+  Text(const std::string& one) : text(one) {}  // NOLINT(google-explicit-constructor)
+  Text(std::string_view one, std::string_view other) : text(one), pair(other) {}
+
+  affectrt_text raw() const {
+    const auto start = [](std::string_view view) { return view.empty() ? "" : view.data(); };
+    return {start(text), text.size(), pair ? start(*pair) : nullptr, pair ? pair->size() : 0};
+  }
+
+  std::string_view text;
+  std::optional<std::string_view> pair;
+};
+
+// False stops the call, which throws Error(AFFECTRT_CANCELLED). What it throws passes through.
+using Progress = std::function<bool(size_t rows_done, size_t rows_total)>;
+
+// The answer of one head to one text: its labels, highest score first.
+class Answer {
+ public:
+  explicit Answer(const affectrt_answer& raw) : raw_(raw) {}
+  const affectrt_label_score* begin() const { return raw_.labels; }
+  const affectrt_label_score* end() const { return raw_.labels + raw_.num_labels; }
+  size_t size() const { return raw_.num_labels; }
+  const affectrt_label_score& operator[](size_t i) const { return raw_.labels[i]; }
+  std::vector<std::string_view> decided() const {
+    std::vector<std::string_view> names;
+    for (const affectrt_label_score& label : *this) {
+      if (label.decided != 0) names.emplace_back(label.label);
+    }
+    return names;
+  }
+  bool unsure() const { return raw_.unsure != 0; }
+  bool truncated() const { return raw_.truncated != 0; }
+  size_t token_count() const { return raw_.token_count; }
+
+ private:
+  affectrt_answer raw_;
+};
+
+class Result {
+ public:
+  explicit Result(affectrt_result* owned) : handle_(owned) {}
+  size_t rows() const { return matrices().rows; }
+  Answer answer(size_t row = 0, uint32_t head = 0) const {
+    affectrt_answer answer = AFFECTRT_ANSWER_INIT;
+    detail::check(affectrt_result_get_answer(handle_.get(), row, head, &answer));
+    return Answer(answer);
+  }
+  affectrt_matrices matrices(uint32_t head = 0) const {
+    affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
+    detail::check(affectrt_result_get_matrices(handle_.get(), head, &matrices));
+    return matrices;
+  }
+
+ private:
+  detail::Handle<affectrt_result, affectrt_result_destroy> handle_;
+};
+
+class Encoding {
+ public:
+  explicit Encoding(affectrt_encoding* owned) : handle_(owned) {}
+  affectrt_tokens tokens(size_t window = 0) const {
+    affectrt_tokens tokens = AFFECTRT_TOKENS_INIT;
+    detail::check(affectrt_encoding_get_tokens(handle_.get(), window, &tokens));
+    return tokens;
+  }
+  std::vector<uint32_t> ids(size_t window = 0) const {
+    const affectrt_tokens of = tokens(window);
+    return std::vector<uint32_t>(of.ids, of.ids + of.size);
+  }
+
+ private:
+  detail::Handle<affectrt_encoding, affectrt_encoding_destroy> handle_;
+};
+
+class Tokenizer {
+ public:
+  explicit Tokenizer(affectrt_tokenizer* owned) : handle_(owned) {}
+  static Tokenizer from_json(std::string_view json) {
+    affectrt_tokenizer* handle = nullptr;
+    detail::check(
+        affectrt_tokenizer_load_json(json.empty() ? "" : json.data(), json.size(), &handle));
+    return Tokenizer(handle);
+  }
+  Encoding encode(const Text& text, const affectrt_encode_options* options = nullptr) const {
+    affectrt_encoding* encoding = nullptr;
+    const affectrt_text raw = text.raw();
+    detail::check(affectrt_tokenizer_encode(handle_.get(), &raw, options, &encoding));
+    return Encoding(encoding);
+  }
+  size_t vocab_size() const {
+    size_t size = 0;
+    detail::check(affectrt_tokenizer_vocab_size(handle_.get(), &size));
+    return size;
+  }
+  uint32_t token_to_id(std::string_view token) const {
+    uint32_t id = 0;
+    detail::check(affectrt_tokenizer_token_to_id(handle_.get(), token.empty() ? "" : token.data(),
+                                                 token.size(), &id));
+    return id;
+  }
+  std::string_view id_to_token(uint32_t id) const {
+    const char* token = nullptr;
+    size_t size = 0;
+    detail::check(affectrt_tokenizer_id_to_token(handle_.get(), id, &token, &size));
+    return {token, size};
+  }
+
+ private:
+  detail::Handle<affectrt_tokenizer, affectrt_tokenizer_destroy> handle_;
+};
+
+class Model {
+ public:
+  explicit Model(affectrt_model* owned) : handle_(owned) {}
+
+  static Model load(const std::string& path, const Options& options = {}) {
+    return made(options, [&](const affectrt_model_options* raw, affectrt_model** out) {
+      return affectrt_model_load_file(path.c_str(), raw, out);
+    });
+  }
+  // The bytes must outlive the model and all that came from it.
+  static Model from_memory(const void* data, size_t size, const Options& options = {}) {
+    return made(options, [&](const affectrt_model_options* raw, affectrt_model** out) {
+      return affectrt_model_load_memory(data, size, nullptr, nullptr, raw, out);
+    });
+  }
+  // Shares `bytes` for as long as they are needed.
+  static Model from_memory(std::shared_ptr<const std::vector<unsigned char>> bytes,
+                           const Options& options = {}) {
+    using Owner = std::shared_ptr<const std::vector<unsigned char>>;
+    auto owner = std::make_unique<Owner>(std::move(bytes));
+    const auto release = [](void* user, const void*, size_t) { delete static_cast<Owner*>(user); };
+    return made(options, [&](const affectrt_model_options* raw, affectrt_model** out) {
+      const std::vector<unsigned char>& from = **owner;
+      return affectrt_model_load_memory(from.data(), from.size(), release, owner.release(), raw,
+                                        out);
+    });
+  }
+  static Model from_fd(int fd, uint64_t offset = 0, uint64_t size = 0,
+                       const Options& options = {}) {
+    return made(options, [&](const affectrt_model_options* raw, affectrt_model** out) {
+      return affectrt_model_load_fd(fd, offset, size, raw, out);
+    });
+  }
+
+  affectrt_model_info info() const {
+    affectrt_model_info info = AFFECTRT_MODEL_INFO_INIT;
+    detail::check(affectrt_model_get_info(handle_.get(), &info));
+    return info;
+  }
+  affectrt_head_info head(uint32_t index = 0) const {
+    affectrt_head_info info = AFFECTRT_HEAD_INFO_INIT;
+    detail::check(affectrt_model_get_head(handle_.get(), index, &info));
+    return info;
+  }
+  uint32_t find_head(const std::string& name) const {
+    uint32_t index = 0;
+    detail::check(affectrt_model_find_head(handle_.get(), name.c_str(), &index));
+    return index;
+  }
+  std::vector<std::string_view> labels(uint32_t head_index = 0) const {
+    const affectrt_head_info info = head(head_index);
+    return std::vector<std::string_view>(info.labels, info.labels + info.num_labels);
+  }
+
+  Result analyse(const std::vector<Text>& texts, const Progress& progress = nullptr,
+                 int32_t max_tokens = 0) const {
+    affectrt_result* result = nullptr;
+    Call call(texts, progress, max_tokens);
+    call.check(
+        affectrt_model_analyse(handle_.get(), call.texts(), texts.size(), call.options(), &result));
+    return Result(result);
+  }
+  Result analyse(const Text& text) const { return analyse(std::vector<Text>{text}); }
+
+  // Scores of one head, [texts, labels].
+  std::vector<float> predict(const std::vector<Text>& texts, uint32_t head_index = 0,
+                             const Progress& progress = nullptr, int32_t max_tokens = 0) const {
+    affectrt_buffers buffers = AFFECTRT_BUFFERS_INIT;
+    buffers.rows = texts.size();
+    buffers.labels = head(head_index).num_labels;
+    std::vector<float> scores(buffers.rows * buffers.labels);
+    buffers.scores = scores.data();
+    Call call(texts, progress, max_tokens);
+    call.check(affectrt_model_predict(handle_.get(), call.texts(), texts.size(), call.options(),
+                                      head_index, &buffers));
+    return scores;
+  }
+
+  std::string analyse_json(const std::vector<Text>& texts, const Progress& progress = nullptr,
+                           int32_t max_tokens = 0) const {
+    char* json = nullptr;
+    Call call(texts, progress, max_tokens);
+    call.check(affectrt_model_analyse_json(handle_.get(), call.texts(), texts.size(),
+                                           call.options(), &json));
+    const detail::Handle<char, affectrt_json_destroy> owner(json);
+    return std::string(json);
+  }
+
+  Tokenizer tokenizer() const {
+    affectrt_tokenizer* tokenizer = nullptr;
+    detail::check(affectrt_tokenizer_from_model(handle_.get(), &tokenizer));
+    return Tokenizer(tokenizer);
+  }
+
+ private:
+  // The arguments of a call in C. No exception may cross the library: what `progress` throws waits
+  // here until the call has returned.
+  class Call {
+   public:
+    Call(const std::vector<Text>& texts, const Progress& progress, int32_t max_tokens)
+        : progress_(progress) {
+      for (const Text& text : texts) texts_.push_back(text.raw());
+      options_.max_tokens = max_tokens;
+      if (progress) {
+        options_.progress = &Call::asked;
+        options_.user = this;
+      }
+    }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    const affectrt_text* texts() const { return texts_.data(); }
+    const affectrt_analyse_options* options() const { return &options_; }
+    void check(affectrt_status status) const {
+      if (thrown_) std::rethrow_exception(thrown_);
+      detail::check(status);
+    }
+
+   private:
+    static int32_t asked(void* user, size_t done, size_t total) {
+      Call* call = static_cast<Call*>(user);
+      try {
+        return call->progress_(done, total) ? 0 : 1;
+      } catch (...) {
+        call->thrown_ = std::current_exception();
+        return 1;
+      }
+    }
+
+    const Progress& progress_;
+    std::vector<affectrt_text> texts_;
+    affectrt_analyse_options options_ = AFFECTRT_ANALYSE_OPTIONS_INIT;
+    std::exception_ptr thrown_;
+  };
+
+  template <class Load>
+  static Model made(const Options& options, const Load& load) {
+    std::vector<const char*> providers;
+    for (const std::string& name : options.providers) providers.push_back(name.c_str());
+    affectrt_model_options raw = AFFECTRT_MODEL_OPTIONS_INIT;
+    raw.backend = detail::or_null(options.backend);
+    raw.isa = detail::or_null(options.isa);
+    raw.onnxruntime_library = detail::or_null(options.onnxruntime_library);
+    raw.providers = providers.data();
+    raw.num_providers = providers.size();
+    raw.num_threads = options.num_threads;
+    raw.max_batch_tokens = options.max_batch_tokens;
+    raw.verify = options.verify ? 1 : 0;
+    affectrt_model* model = nullptr;
+    detail::check(load(&raw, &model));
+    return Model(model);
+  }
+
+  detail::Handle<affectrt_model, affectrt_model_destroy> handle_;
+};
+
+}  // namespace c_api_1
+}  // namespace affectrt
+
+#endif  // AFFECTRT_HPP

@@ -1,0 +1,108 @@
+// What every function of the C interface is wrapped in: no exception leaves it, and its arguments
+// are checked.
+#pragma once
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "capi/affectrt.h"
+#include "text/tokenizer.h"
+
+namespace affectrt {
+
+// The progress callback said stop.
+struct Cancelled {};
+
+// Must be called inside of a catch block. Sets affectrt_last_error().
+affectrt_status report_current_exception() noexcept;
+
+// A cancelled thread would be unwound through frames that must not throw.
+class NoCancellation {
+ public:
+#if defined(__linux__) && !defined(__ANDROID__)
+  NoCancellation() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~NoCancellation() { pthread_setcancelstate(before_, nullptr); }
+
+ private:
+  int before_ = 0;
+
+ public:
+#else
+  NoCancellation() {}
+  ~NoCancellation() {}
+#endif
+  NoCancellation(const NoCancellation&) = delete;
+  NoCancellation& operator=(const NoCancellation&) = delete;
+};
+
+template <class Body>
+affectrt_status guarded(const Body& body) noexcept {
+  const NoCancellation whole_call;
+  try {
+    body();
+    return AFFECTRT_OK;
+  } catch (...) {
+    return report_current_exception();
+  }
+}
+
+template <class T>
+T& given(T* pointer, const char* name) {
+  if (pointer == nullptr) {
+    throw Error(ErrorKind::kInput, std::string(name) + " is NULL; it must point to something");
+  }
+  return *pointer;
+}
+
+// Empties an `out` handle, so that a failure leaves none.
+template <class T>
+T*& emptied(T** out) {
+  given(out, "out") = nullptr;
+  return *out;
+}
+
+std::string_view text_argument(const char* data, size_t size, const char* name);
+TextInput text_argument(const affectrt_text& text, const std::string& name);
+
+void check_struct_size(size_t size, size_t first_size, const char* name);
+[[noreturn]] void throw_newer_struct(const char* name);
+
+// A struct that may be of an older header (shorter) or a newer one (longer, its further fields must
+// be zero) as this one has it. NULL gives the defaults. No struct has padding at its end, so a size
+// never covers a field that the caller does not know.
+template <class T>
+T read_struct(const T* from, size_t first_size, const char* name) {
+  T own = {};
+  own.struct_size = sizeof(T);
+  if (from == nullptr) return own;
+  const size_t size = from->struct_size;
+  check_struct_size(size, first_size, name);
+  std::memcpy(&own, from, std::min(size, sizeof(T)));
+  const auto* bytes = reinterpret_cast<const unsigned char*>(from);
+  for (size_t i = sizeof(T); i < size; ++i) {
+    if (bytes[i] != 0) throw_newer_struct(name);
+  }
+  return own;
+}
+
+// Fills as much as the caller's header knows; fields that only the caller knows become zero.
+template <class T>
+void write_struct(T* to, const T& value, size_t first_size, const char* name) {
+  const size_t size = given(to, name).struct_size;
+  check_struct_size(size, first_size, name);
+  const size_t known = std::min(size, sizeof(T));
+  constexpr size_t kFirst = sizeof(to->struct_size);
+  auto* bytes = reinterpret_cast<unsigned char*>(to);
+  std::memcpy(bytes + kFirst, reinterpret_cast<const unsigned char*>(&value) + kFirst,
+              known - kFirst);
+  std::fill(bytes + known, bytes + size, static_cast<unsigned char>(0));
+}
+
+void check_reserved(int32_t reserved, const char* name);
+
+}  // namespace affectrt

@@ -1,0 +1,50 @@
+// What is behind the opaque types. Each shares what it needs of the model, so that handles can be
+// destroyed in any order.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "capi/affectrt.h"
+#include "runtime/model.h"
+
+struct affectrt_model {
+  std::shared_ptr<const affectrt::Model> model;
+  // What affectrt_model_get_info() and _get_head() point to.
+  std::string backend;
+  std::string backend_detail;
+  std::string json;
+  std::vector<std::vector<const char*>> labels;  // of each head
+};
+
+struct affectrt_result {
+  std::shared_ptr<const affectrt::Model> model;
+  affectrt::Prediction prediction;                        // of all heads
+  std::vector<std::vector<affectrt_label_score>> ranked;  // [heads][rows * labels]
+};
+
+struct affectrt_tokenizer {
+  std::shared_ptr<const affectrt::Tokenizer> tokenizer;
+};
+
+struct affectrt_encoding {
+  struct Window {
+    affectrt::Encoding tokens;
+    std::vector<affectrt_offset> offsets;
+  };
+  std::vector<Window> windows;
+};
+
+namespace affectrt {
+
+// `head` itself; Error(kInput) where the model has no such head.
+inline size_t checked_head(const Model& model, uint32_t head) {
+  const size_t heads = model.manifest().heads.size();
+  if (head < heads) return head;
+  throw Error(ErrorKind::kInput,
+              "no head " + std::to_string(head) + "; this model has " + std::to_string(heads));
+}
+
+}  // namespace affectrt

@@ -1,0 +1,173 @@
+// Loading models, and what they say of themselves.
+#include "runtime/model.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/utf8.h"
+#include "bundle/bundle.h"
+#include "capi/call.h"
+#include "capi/handles.h"
+#include "runtime/model_json.h"
+
+namespace affectrt {
+namespace {
+
+constexpr size_t kFirstOptions = sizeof(affectrt_model_options);
+constexpr size_t kFirstInfo = sizeof(affectrt_model_info);
+constexpr size_t kFirstHead = sizeof(affectrt_head_info);
+
+struct LoadOptions {
+  ModelOptions model;
+  bool verify = false;
+};
+
+std::string string_of(const char* text) { return text == nullptr ? "" : text; }
+
+LoadOptions options_of(const affectrt_model_options* given_options) {
+  const affectrt_model_options from = read_struct(given_options, kFirstOptions, "options");
+  check_reserved(from.reserved, "options");
+  LoadOptions options;
+  if (from.backend != nullptr) options.model.backend = from.backend;
+  BackendOptions& backend = options.model.backend_options;
+  backend.isa = string_of(from.isa);
+  backend.onnxruntime_library = string_of(from.onnxruntime_library);
+  backend.num_threads = from.num_threads;
+  if (from.num_providers > 0) given(from.providers, "options.providers");
+  if (from.num_providers > 64) {
+    throw Error(ErrorKind::kInput, "options.num_providers is " +
+                                       std::to_string(from.num_providers) +
+                                       "; at most 64 are possible");
+  }
+  for (size_t i = 0; i < from.num_providers; ++i) {
+    backend.providers.emplace_back(&given(from.providers[i], "an entry of options.providers"));
+  }
+  options.model.max_batch_tokens = from.max_batch_tokens;
+  options.verify = from.verify != 0;
+  return options;
+}
+
+template <class OpenBundle>
+affectrt_model* load(const affectrt_model_options* given_options, const OpenBundle& open) {
+  const LoadOptions options = options_of(given_options);
+  auto handle = std::make_unique<affectrt_model>();
+  handle->model = Model::load(open(options.verify), options.model);
+  const Model& model = *handle->model;
+  handle->backend = model.backend().name();
+  handle->backend_detail = model.backend().detail();
+  handle->json = info_json(model);
+  for (const Head& head : model.manifest().heads) {
+    std::vector<const char*>& labels = handle->labels.emplace_back();
+    for (const std::string& label : head.labels) labels.push_back(label.c_str());
+  }
+  return handle.release();
+}
+
+int32_t task_number(Task task) {
+  return task == Task::kSingleLabel  ? AFFECTRT_SINGLE_LABEL
+         : task == Task::kMultiLabel ? AFFECTRT_MULTI_LABEL
+                                     : AFFECTRT_REGRESSION;
+}
+
+}  // namespace
+}  // namespace affectrt
+
+using namespace affectrt;
+
+extern "C" {
+
+affectrt_status affectrt_model_load_file(const char* path, const affectrt_model_options* options,
+                                         affectrt_model** out) noexcept {
+  return guarded([&] {
+    affectrt_model*& model = emptied(out);
+    const std::string file = &given(path, "path");
+    model = load(options, [&](bool verify) { return Bundle::open(file, verify); });
+  });
+}
+
+affectrt_status affectrt_model_load_memory(const void* data, size_t size,
+                                           affectrt_release_fn release, void* user,
+                                           const affectrt_model_options* options,
+                                           affectrt_model** out) noexcept {
+  return guarded([&] {
+    std::shared_ptr<const void> owner;
+    if (release != nullptr) {
+      owner = std::shared_ptr<const void>(
+          data, [release, user, size](const void* bytes) { release(user, bytes, size); });
+    }
+    affectrt_model*& model = emptied(out);
+    const ByteView image = {&given(static_cast<const uint8_t*>(data), "data"), size};
+    model = load(options,
+                 [&](bool verify) { return Bundle::from_memory(image, verify, std::move(owner)); });
+  });
+}
+
+affectrt_status affectrt_model_load_fd(int fd, uint64_t offset, uint64_t size,
+                                       const affectrt_model_options* options,
+                                       affectrt_model** out) noexcept {
+  return guarded([&] {
+    affectrt_model*& model = emptied(out);
+    model = load(options,
+                 [&](bool verify) { return Bundle::from_descriptor(fd, offset, size, verify); });
+  });
+}
+
+void affectrt_model_destroy(affectrt_model* model) noexcept { delete model; }
+
+affectrt_status affectrt_model_get_info(const affectrt_model* model,
+                                        affectrt_model_info* info) noexcept {
+  return guarded([&] {
+    const Manifest& manifest = given(model, "model").model->manifest();
+    affectrt_model_info filled = {};
+    filled.name = manifest.name.c_str();
+    filled.family = manifest.family.c_str();
+    filled.precision = manifest.precision.c_str();
+    filled.path = model->model->bundle().path().c_str();
+    filled.licence = manifest.licence.c_str();
+    filled.notice = manifest.licence_notice.c_str();
+    filled.backend = model->backend.c_str();
+    filled.backend_detail = model->backend_detail.c_str();
+    filled.json = model->json.c_str();
+    filled.num_heads = static_cast<uint32_t>(manifest.heads.size());
+    filled.max_tokens = manifest.max_tokens;
+    filled.non_commercial = manifest.non_commercial ? 1 : 0;
+    write_struct(info, filled, kFirstInfo, "info");
+  });
+}
+
+affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t head,
+                                        affectrt_head_info* info) noexcept {
+  return guarded([&] {
+    const std::vector<Head>& heads = given(model, "model").model->manifest().heads;
+    const Head& from = heads[checked_head(*model->model, head)];
+    affectrt_head_info filled = {};
+    filled.name = from.name.c_str();
+    filled.labels = model->labels[head].data();
+    filled.thresholds = from.thresholds.empty() ? nullptr : from.thresholds.data();
+    filled.num_labels = static_cast<uint32_t>(from.labels.size());
+    filled.task = task_number(from.task);
+    filled.temperature = from.temperature;
+    filled.unsure_below = from.unsure_below.value_or(-1.0F);
+    write_struct(info, filled, kFirstHead, "info");
+  });
+}
+
+affectrt_status affectrt_model_find_head(const affectrt_model* model, const char* name,
+                                         uint32_t* head) noexcept {
+  return guarded([&] {
+    const std::vector<Head>& heads = given(model, "model").model->manifest().heads;
+    const std::string wanted = &given(name, "name");
+    uint32_t& found = given(head, "head");
+    std::string names;
+    for (size_t i = 0; i < heads.size(); ++i) {
+      if (heads[i].name == wanted) {
+        found = static_cast<uint32_t>(i);
+        return;
+      }
+      names += (i == 0 ? "" : ", ") + heads[i].name;
+    }
+    throw Error(ErrorKind::kInput, "no head '" + printable(wanted) + "'; the model has " + names);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,636 @@
+/* Every function of the C interface, called right and called wrong. Argument: tiny.affect. Also
+ * compiled as C++. */
+#include <affectrt.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define NUL AFFECTRT_NUL_TERMINATED
+
+static affectrt_text text_of(const char* data) {
+  affectrt_text text;
+  text.data = data;
+  text.size = NUL;
+  text.pair = NULL;
+  text.pair_size = 0;
+  return text;
+}
+
+static affectrt_text pair_of(const char* data, const char* pair) {
+  affectrt_text text = text_of(data);
+  text.pair = pair;
+  text.pair_size = NUL;
+  return text;
+}
+
+static unsigned char* read_file(const char* path, size_t before, size_t* size) {
+  FILE* file = fopen(path, "rb");
+  long end;
+  unsigned char* bytes;
+  CHECK(file != NULL);
+  CHECK(fseek(file, 0, SEEK_END) == 0);
+  end = ftell(file);
+  rewind(file);
+  bytes = (unsigned char*)calloc(1, before + (size_t)end);
+  CHECK(bytes != NULL);
+  CHECK(fread(bytes + before, 1, (size_t)end, file) == (size_t)end);
+  fclose(file);
+  *size = (size_t)end;
+  return bytes;
+}
+
+static void test_versions(void) {
+  CHECK(strcmp(affectrt_version(), AFFECTRT_VERSION) == 0);
+  CHECK_OK(affectrt_check_abi(AFFECTRT_ABI_MAJOR, AFFECTRT_ABI_MINOR));
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "compiled for interface 2.0", affectrt_check_abi(2, 0));
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "1.99", affectrt_check_abi(AFFECTRT_ABI_MAJOR, 99));
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "1.-1", affectrt_check_abi(AFFECTRT_ABI_MAJOR, -1));
+  CHECK(strcmp(affectrt_status_name(AFFECTRT_OK), "AFFECTRT_OK") == 0);
+  CHECK(strcmp(affectrt_status_name(AFFECTRT_INTERNAL), "AFFECTRT_INTERNAL") == 0);
+  CHECK(strcmp(affectrt_status_name(99), "AFFECTRT_?") == 0);
+  CHECK(strcmp(affectrt_status_name(-1), "AFFECTRT_?") == 0);
+}
+
+static void test_loading(const char* path) {
+  affectrt_model* model = (affectrt_model*)1;
+  affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
+  char nonsense[2 * sizeof(affectrt_model_options)];
+  const char* providers[2] = {"CPUExecutionProvider", NULL};
+  char long_path[5000];
+
+  CHECK_STATUS(AFFECTRT_NOT_FOUND, "/no/such.affect",
+               affectrt_model_load_file("/no/such.affect", NULL, &model));
+  CHECK(model == NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "path is NULL", affectrt_model_load_file(NULL, NULL, &model));
+  CHECK_STATUS(AFFECTRT_INPUT, "path is empty", affectrt_model_load_file("", NULL, &model));
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL", affectrt_model_load_file(path, NULL, NULL));
+  CHECK_STATUS(AFFECTRT_MODEL_FILE, "device", affectrt_model_load_file("/dev/zero", NULL, &model));
+  CHECK_STATUS(AFFECTRT_NOT_FOUND, "\\xff\\xfe?",
+               affectrt_model_load_file("\xff\xfe?", NULL, &model));
+  memset(long_path, 'x', sizeof long_path - 1);
+  long_path[sizeof long_path - 1] = '\0';
+  CHECK(affectrt_model_load_file(long_path, NULL, &model) != AFFECTRT_OK);
+  CHECK(strlen(affectrt_last_error()) < 2048);
+
+  options.backend = "abacus";
+  CHECK_STATUS(AFFECTRT_INPUT, "abacus", affectrt_model_load_file(path, &options, &model));
+  options.backend = "native";
+  options.isa = "8086";
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "isa '8086'",
+               affectrt_model_load_file(path, &options, &model));
+  options.isa = NULL;
+  options.num_threads = -1;
+  CHECK_STATUS(AFFECTRT_INPUT, "num_threads is -1",
+               affectrt_model_load_file(path, &options, &model));
+  options.num_threads = 2000000000;
+  CHECK_STATUS(AFFECTRT_INPUT, "num_threads", affectrt_model_load_file(path, &options, &model));
+  options.num_threads = 1;
+  options.max_batch_tokens = -5;
+  CHECK_STATUS(AFFECTRT_INPUT, "max_batch_tokens is -5",
+               affectrt_model_load_file(path, &options, &model));
+  options.max_batch_tokens = 0;
+  options.num_providers = 1;
+  CHECK_STATUS(AFFECTRT_INPUT, "providers is NULL",
+               affectrt_model_load_file(path, &options, &model));
+  options.providers = providers;
+  CHECK_STATUS(AFFECTRT_INPUT, "execution providers",
+               affectrt_model_load_file(path, &options, &model));
+  options.num_providers = 2;
+  CHECK_STATUS(AFFECTRT_INPUT, "entry of options.providers is NULL",
+               affectrt_model_load_file(path, &options, &model));
+  options.num_providers = (size_t)-1;
+  CHECK_STATUS(AFFECTRT_INPUT, "num_providers", affectrt_model_load_file(path, &options, &model));
+  options.num_providers = 0;
+  options.backend = "onnxruntime";
+  options.onnxruntime_library = "/no/such/libonnxruntime.so";
+  CHECK(affectrt_model_load_file(path, &options, &model) != AFFECTRT_OK);
+  options.backend = NULL;
+  options.reserved = 7;
+  CHECK_STATUS(AFFECTRT_INPUT, "reserved", affectrt_model_load_file(path, &options, &model));
+  options.reserved = 0;
+
+  options.struct_size = 0;
+  CHECK_STATUS(AFFECTRT_INPUT, "struct_size is 0",
+               affectrt_model_load_file(path, &options, &model));
+  options.struct_size = sizeof options - 1;
+  CHECK_STATUS(AFFECTRT_INPUT, "struct_size", affectrt_model_load_file(path, &options, &model));
+  options.struct_size = (size_t)-1;
+  CHECK_STATUS(AFFECTRT_INPUT, "struct_size", affectrt_model_load_file(path, &options, &model));
+  /* A struct of a newer header: fine while it asks for nothing new. */
+  memset(nonsense, 0, sizeof nonsense);
+  options.struct_size = sizeof nonsense;
+  memcpy(nonsense, &options, sizeof options);
+  CHECK_OK(affectrt_model_load_file(path, (affectrt_model_options*)(void*)nonsense, &model));
+  affectrt_model_destroy(model);
+  nonsense[sizeof nonsense - 1] = 1;
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "newer",
+               affectrt_model_load_file(path, (affectrt_model_options*)(void*)nonsense, &model));
+
+  options.struct_size = sizeof options;
+  options.isa = "scalar";
+  options.verify = 1;
+  CHECK_OK(affectrt_model_load_file(path, &options, &model));
+  affectrt_model_destroy(model);
+  affectrt_model_destroy(NULL);
+}
+
+static int releases;
+static void count_release(void* user, const void* data, size_t size) {
+  CHECK(user == &releases);
+  if (size != 0) free((void*)(size_t)data);
+  ++releases;
+}
+
+static float first_score(const affectrt_model* model) {
+  const affectrt_text text = text_of("I am so happy!");
+  affectrt_result* result = NULL;
+  affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
+  float score;
+  CHECK_OK(affectrt_model_analyse(model, &text, 1, NULL, &result));
+  CHECK_OK(affectrt_result_get_matrices(result, 0, &matrices));
+  score = matrices.scores[0];
+  affectrt_result_destroy(result);
+  return score;
+}
+
+static void test_memory_and_descriptors(const char* path) {
+  affectrt_model* model = NULL;
+  affectrt_model* from_file = NULL;
+  affectrt_model_info info = AFFECTRT_MODEL_INFO_INIT;
+  size_t size = 0;
+  unsigned char* bytes = read_file(path, 64, &size);
+  size_t shift;
+  float score;
+  int fd;
+  void* aligned = NULL;
+  int expected = 0;
+
+  CHECK_OK(affectrt_model_load_file(path, NULL, &from_file));
+  score = first_score(from_file);
+  affectrt_model_destroy(from_file);
+
+  /* Aligned, in place; freed by the library when the last handle goes. */
+  CHECK(posix_memalign(&aligned, 64, size) == 0);
+  memcpy(aligned, bytes + 64, size);
+  CHECK_OK(affectrt_model_load_memory(aligned, size, count_release, &releases, NULL, &model));
+  CHECK(releases == expected);
+  CHECK(first_score(model) == score);
+  CHECK_OK(affectrt_model_get_info(model, &info));
+  CHECK(strcmp(info.path, "<memory>") == 0);
+  {
+    const affectrt_text text = text_of("so sad");
+    affectrt_result* result = NULL;
+    affectrt_tokenizer* tokenizer = NULL;
+    affectrt_answer answer = AFFECTRT_ANSWER_INIT;
+    CHECK_OK(affectrt_model_analyse(model, &text, 1, NULL, &result));
+    CHECK_OK(affectrt_tokenizer_from_model(model, &tokenizer));
+    affectrt_model_destroy(model);
+    CHECK(releases == expected);
+    CHECK_OK(affectrt_result_get_answer(result, 0, 0, &answer));
+    CHECK(strlen(answer.labels[0].label) > 0);
+    affectrt_result_destroy(result);
+    CHECK(releases == expected);
+    affectrt_tokenizer_destroy(tokenizer);
+    CHECK(releases == ++expected);
+  }
+
+  /* Not aligned: copied, the same answers. */
+  for (shift = 1; shift < 64; shift += 21) {
+    memmove(bytes + shift, bytes + 64, size);
+    CHECK_OK(affectrt_model_load_memory(bytes + shift, size, NULL, NULL, NULL, &model));
+    memset(bytes, 0, 64 + size);
+    CHECK(first_score(model) == score);
+    affectrt_model_destroy(model);
+    free(bytes);
+    bytes = read_file(path, 64, &size);
+  }
+
+  /* The bytes are given back in every case. */
+  model = (affectrt_model*)1;
+  CHECK_STATUS(AFFECTRT_MODEL_FILE, "<memory>",
+               affectrt_model_load_memory("abc", 0, count_release, &releases, NULL, &model));
+  CHECK(releases == ++expected && model == NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "data is NULL",
+               affectrt_model_load_memory(NULL, 0, count_release, &releases, NULL, &model));
+  CHECK(releases == ++expected);
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL",
+               affectrt_model_load_memory("abc", 0, count_release, &releases, NULL, NULL));
+  CHECK(releases == ++expected);
+  /* Every prefix is refused, and damage anywhere does no worse. */
+  for (shift = 0; shift < size; shift += 1 + size / 97) {
+    CHECK_STATUS(AFFECTRT_MODEL_FILE, "",
+                 affectrt_model_load_memory(bytes + 64, shift, NULL, NULL, NULL, &model));
+  }
+  for (shift = 0; shift < size; shift += 1 + size / 97) {
+    const unsigned char kept = bytes[64 + shift];
+    bytes[64 + shift] ^= 0x41;
+    if (affectrt_model_load_memory(bytes + 64, size, NULL, NULL, NULL, &model) == AFFECTRT_OK) {
+      affectrt_model_destroy(model);
+    }
+    bytes[64 + shift] = kept;
+  }
+
+  fd = open(path, O_RDONLY);
+  CHECK(fd >= 0);
+  CHECK(lseek(fd, 5, SEEK_SET) == 5); /* of no importance */
+  CHECK_OK(affectrt_model_load_fd(fd, 0, 0, NULL, &model));
+  CHECK_STATUS(AFFECTRT_INPUT, "wanted are", affectrt_model_load_fd(fd, 1, size, NULL, &from_file));
+  CHECK_STATUS(AFFECTRT_INPUT, "wanted are",
+               affectrt_model_load_fd(fd, UINT64_MAX, UINT64_MAX, NULL, &from_file));
+  CHECK_STATUS(AFFECTRT_MODEL_FILE, "descriptor",
+               affectrt_model_load_fd(fd, size, 0, NULL, &from_file));
+  CHECK(close(fd) == 0);
+  CHECK(first_score(model) == score);
+  affectrt_model_destroy(model);
+  CHECK_STATUS(AFFECTRT_INPUT, "descriptor", affectrt_model_load_fd(fd, 0, 0, NULL, &model));
+  CHECK_STATUS(AFFECTRT_INPUT, "descriptor", affectrt_model_load_fd(-1, 0, 0, NULL, &model));
+  fd = open("/dev/null", O_RDONLY);
+  CHECK_STATUS(AFFECTRT_MODEL_FILE, "device", affectrt_model_load_fd(fd, 0, 0, NULL, &model));
+  close(fd);
+  {
+    /* Inside of another file, at an even and at an odd place. */
+    const size_t places[3] = {64, 4096, 4097};
+    size_t i;
+    for (i = 0; i < 3; ++i) {
+      FILE* file = tmpfile();
+      CHECK(file != NULL);
+      CHECK(fseek(file, (long)places[i], SEEK_SET) == 0);
+      CHECK(fwrite(bytes + 64, 1, size, file) == size);
+      CHECK(fwrite("behind", 1, 6, file) == 6);
+      CHECK(fflush(file) == 0);
+      CHECK_OK(affectrt_model_load_fd(fileno(file), places[i], size, NULL, &model));
+      fclose(file);
+      CHECK(first_score(model) == score);
+      affectrt_model_destroy(model);
+    }
+  }
+  free(bytes);
+}
+
+static void test_info(const affectrt_model* model) {
+  affectrt_model_info info = AFFECTRT_MODEL_INFO_INIT;
+  affectrt_head_info head = AFFECTRT_HEAD_INFO_INIT;
+  uint32_t index = 77;
+  CHECK_OK(affectrt_model_get_info(model, &info));
+  CHECK(strcmp(info.name, "tiny") == 0 && strcmp(info.family, "bert") == 0);
+  CHECK(strcmp(info.precision, "fp32") == 0 && strcmp(info.backend, "native") == 0);
+  CHECK(strcmp(info.licence, "CC0-1.0") == 0 && strcmp(info.notice, "Made up.") == 0);
+  CHECK(info.num_heads == 2 && info.max_tokens == 64 && info.non_commercial == 0);
+  CHECK(strstr(info.backend_detail, "thread") != NULL);
+  CHECK(info.json[0] == '{' && strstr(info.json, "\"CC0-1.0\"") != NULL);
+  CHECK(info.struct_size == sizeof info);
+  CHECK_OK(affectrt_model_get_head(model, 0, &head));
+  CHECK(strcmp(head.name, "emotion") == 0 && head.task == AFFECTRT_MULTI_LABEL);
+  CHECK(head.num_labels == 3 && strcmp(head.labels[2], "anger") == 0);
+  CHECK(head.thresholds[1] == 0.5F && head.temperature == 1.0F && head.unsure_below == 0.3F);
+  CHECK_OK(affectrt_model_get_head(model, 1, &head));
+  CHECK(head.task == AFFECTRT_REGRESSION && head.thresholds == NULL && head.unsure_below < 0);
+  CHECK_OK(affectrt_model_find_head(model, "vad", &index));
+  CHECK(index == 1);
+
+  CHECK_STATUS(AFFECTRT_INPUT, "no head 2", affectrt_model_get_head(model, 2, &head));
+  CHECK_STATUS(AFFECTRT_INPUT, "4294967295", affectrt_model_get_head(model, UINT32_MAX, &head));
+  CHECK_STATUS(AFFECTRT_INPUT, "emotion, vad", affectrt_model_find_head(model, "moods", &index));
+  CHECK(index == 1);
+  CHECK_STATUS(AFFECTRT_INPUT, "name is NULL", affectrt_model_find_head(model, NULL, &index));
+  CHECK_STATUS(AFFECTRT_INPUT, "head is NULL", affectrt_model_find_head(model, "vad", NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL", affectrt_model_find_head(NULL, "vad", &index));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL", affectrt_model_get_info(NULL, &info));
+  CHECK_STATUS(AFFECTRT_INPUT, "info is NULL", affectrt_model_get_info(model, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "info is NULL", affectrt_model_get_head(model, 0, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL", affectrt_model_get_head(NULL, 0, &head));
+  head.struct_size = 3;
+  CHECK_STATUS(AFFECTRT_INPUT, "struct_size is 3", affectrt_model_get_head(model, 0, &head));
+  {
+    /* A newer and larger struct: its own fields become zero. */
+    struct {
+      affectrt_head_info known;
+      size_t newer;
+    } larger;
+    memset(&larger, 0x5A, sizeof larger);
+    larger.known.struct_size = sizeof larger;
+    CHECK_OK(affectrt_model_get_head(model, 0, &larger.known));
+    CHECK(larger.newer == 0 && larger.known.num_labels == 3);
+  }
+}
+
+static int32_t stop_at_once(void* user, size_t done, size_t total) {
+  ++*(int*)user;
+  return done <= total ? 1 : 0;
+}
+
+static int32_t count_calls(void* user, size_t done, size_t total) {
+  ++*(int*)user;
+  return done <= total ? 0 : 1;
+}
+
+static void test_analysis(const affectrt_model* model) {
+  affectrt_text texts[5];
+  affectrt_result* result = NULL;
+  affectrt_answer answer = AFFECTRT_ANSWER_INIT;
+  affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
+  affectrt_analyse_options options = AFFECTRT_ANALYSE_OPTIONS_INIT;
+  size_t row, i;
+  int calls = 0;
+  char long_text[1000];
+  memset(long_text, 'x', sizeof long_text);
+  for (i = 0; i < sizeof long_text; i += 2) long_text[i] = ' ';
+
+  texts[0] = text_of("I am so happy!");
+  texts[1] = pair_of("so", "sad");
+  texts[2] = text_of("");
+  texts[3] = text_of("I am \0 sad");
+  texts[3].size = 10; /* a NUL in the middle */
+  texts[4] = text_of(long_text);
+  texts[4].size = sizeof long_text;
+  CHECK_OK(affectrt_model_analyse(model, texts, 5, NULL, &result));
+  for (row = 0; row < 5; ++row) {
+    CHECK_OK(affectrt_result_get_answer(result, row, 0, &answer));
+    CHECK(answer.num_labels == 3 && answer.token_count >= 2);
+    CHECK(answer.truncated == (row == 4));
+    for (i = 0; i < 3; ++i) {
+      CHECK(answer.labels[i].score >= 0 && answer.labels[i].score <= 1);
+      CHECK(i == 0 || answer.labels[i].score <= answer.labels[i - 1].score);
+    }
+    CHECK_OK(affectrt_result_get_answer(result, row, 1, &answer));
+    CHECK(strcmp(answer.labels[0].label, "valence") == 0 && answer.num_decided == 0);
+  }
+  CHECK_OK(affectrt_result_get_answer(result, 3, 0, &answer));
+  CHECK(answer.token_count == 5); /* cleaning drops the NUL: [CLS] i am sad [SEP] */
+  CHECK_OK(affectrt_result_get_matrices(result, 0, &matrices));
+  CHECK(matrices.rows == 5 && matrices.labels == 3 && matrices.truncated[4] == 1);
+  CHECK(matrices.token_counts[0] == 7);
+  for (row = 0; row < 5; ++row) {
+    CHECK_OK(affectrt_result_get_answer(result, row, 0, &answer));
+    for (i = 0; i < 3; ++i) {
+      const affectrt_label_score* label = &answer.labels[i];
+      CHECK(label->score == matrices.scores[row * 3 + label->index]);
+      CHECK(label->decided == matrices.decided[row * 3 + label->index]);
+    }
+  }
+  /* Alone or with others: to the bit. */
+  for (row = 0; row < 5; ++row) {
+    float alone[3];
+    affectrt_buffers buffers = AFFECTRT_BUFFERS_INIT;
+    buffers.rows = 1;
+    buffers.labels = 3;
+    buffers.scores = alone;
+    CHECK_OK(affectrt_model_predict(model, &texts[row], 1, NULL, 0, &buffers));
+    CHECK(memcmp(alone, matrices.scores + 3 * row, sizeof alone) == 0);
+  }
+  CHECK_STATUS(AFFECTRT_INPUT, "no row 5", affectrt_result_get_answer(result, 5, 0, &answer));
+  CHECK_STATUS(AFFECTRT_INPUT, "no head 2", affectrt_result_get_answer(result, 0, 2, &answer));
+  CHECK_STATUS(AFFECTRT_INPUT, "answer is NULL", affectrt_result_get_answer(result, 0, 0, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "result is NULL", affectrt_result_get_answer(NULL, 0, 0, &answer));
+  CHECK_STATUS(AFFECTRT_INPUT, "no head 9", affectrt_result_get_matrices(result, 9, &matrices));
+  CHECK_STATUS(AFFECTRT_INPUT, "matrices is NULL", affectrt_result_get_matrices(result, 0, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "result is NULL", affectrt_result_get_matrices(NULL, 0, &matrices));
+  affectrt_result_destroy(result);
+  affectrt_result_destroy(NULL);
+
+  CHECK_OK(affectrt_model_analyse(model, NULL, 0, NULL, &result));
+  CHECK_OK(affectrt_result_get_matrices(result, 1, &matrices));
+  CHECK(matrices.rows == 0 && matrices.labels == 2);
+  affectrt_result_destroy(result);
+
+  CHECK_STATUS(AFFECTRT_INPUT, "texts is NULL",
+               affectrt_model_analyse(model, NULL, 1, NULL, &result));
+  CHECK(result == NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "too many",
+               affectrt_model_analyse(model, texts, (size_t)-1, NULL, &result));
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL", affectrt_model_analyse(model, texts, 1, NULL, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL",
+               affectrt_model_analyse(NULL, texts, 1, NULL, &result));
+  texts[1].data = NULL;
+  CHECK_STATUS(AFFECTRT_INPUT, "texts[1].data is NULL",
+               affectrt_model_analyse(model, texts, 2, NULL, &result));
+  texts[1] = text_of("so");
+  texts[1].pair_size = 4;
+  CHECK_STATUS(AFFECTRT_INPUT, "texts[1].pair is NULL",
+               affectrt_model_analyse(model, texts, 2, NULL, &result));
+  texts[1] = text_of("so");
+  texts[1].size = (size_t)-7;
+  CHECK_STATUS(AFFECTRT_INPUT, "texts[1].data has",
+               affectrt_model_analyse(model, texts, 2, NULL, &result));
+  texts[1] = text_of("caf\xc3");
+  CHECK_STATUS(AFFECTRT_INPUT, "text 1: ", affectrt_model_analyse(model, texts, 2, NULL, &result));
+  texts[1] = pair_of("so", "\xed\xa0\x80");
+  CHECK_STATUS(AFFECTRT_INPUT, "UTF-8", affectrt_model_analyse(model, texts, 2, NULL, &result));
+
+  options.max_tokens = 3;
+  CHECK_OK(affectrt_model_analyse(model, texts, 1, &options, &result));
+  CHECK_OK(affectrt_result_get_answer(result, 0, 0, &answer));
+  CHECK(answer.truncated == 1 && answer.token_count == 7);
+  affectrt_result_destroy(result);
+  options.max_tokens = 65;
+  CHECK_STATUS(AFFECTRT_INPUT, "1 to 64",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+  options.max_tokens = -1;
+  CHECK_STATUS(AFFECTRT_INPUT, "max_tokens is -1",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+  options.max_tokens = 1; /* no room for the special tokens */
+  CHECK_STATUS(AFFECTRT_INPUT, "special",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+  options.max_tokens = 0;
+  options.reserved = 1;
+  CHECK_STATUS(AFFECTRT_INPUT, "reserved",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+  options.reserved = 0;
+  options.user = &calls;
+  options.progress = count_calls;
+  CHECK_OK(affectrt_model_analyse(model, texts, 1, &options, &result));
+  CHECK(calls >= 1);
+  affectrt_result_destroy(result);
+  calls = 0;
+  options.progress = stop_at_once;
+  CHECK_STATUS(AFFECTRT_CANCELLED, "progress",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+  CHECK(calls == 1 && result == NULL);
+  options.struct_size = 8;
+  CHECK_STATUS(AFFECTRT_INPUT, "options.struct_size is 8",
+               affectrt_model_analyse(model, texts, 1, &options, &result));
+}
+
+static void test_buffers(const affectrt_model* model) {
+  const affectrt_text texts[2] = {text_of("so happy"), text_of("so sad so sad")};
+  affectrt_buffers buffers = AFFECTRT_BUFFERS_INIT;
+  float scores[6], logits[6];
+  uint8_t decided[6], unsure[2], truncated[2];
+  int32_t counts[2];
+  size_t i;
+  buffers.rows = 2;
+  buffers.labels = 3;
+  CHECK_OK(affectrt_model_predict(model, texts, 2, NULL, 0, &buffers)); /* nothing wanted */
+  buffers.scores = scores;
+  buffers.logits = logits;
+  buffers.decided = decided;
+  buffers.unsure = unsure;
+  buffers.truncated = truncated;
+  buffers.token_counts = counts;
+  CHECK_OK(affectrt_model_predict(model, texts, 2, NULL, 0, &buffers));
+  for (i = 0; i < 6; ++i) {
+    CHECK(fabs(scores[i] - 1 / (1 + exp(-(double)logits[i]))) < 1e-6);
+    CHECK(decided[i] == (scores[i] >= 0.25F * (float)(i % 3 + 1)));
+  }
+  CHECK(counts[0] == 4 && counts[1] == 6 && truncated[0] == 0);
+  buffers.labels = 2;
+  scores[0] = 42;
+  CHECK_STATUS(AFFECTRT_INPUT, "2 rows of 3 are needed",
+               affectrt_model_predict(model, texts, 2, NULL, 0, &buffers));
+  CHECK(scores[0] == 42);
+  CHECK_OK(affectrt_model_predict(model, texts, 2, NULL, 1, &buffers));
+  CHECK(scores[0] == logits[0]);
+  buffers.rows = 3;
+  CHECK_STATUS(AFFECTRT_INPUT, "3 rows of 2",
+               affectrt_model_predict(model, texts, 2, NULL, 1, &buffers));
+  CHECK_STATUS(AFFECTRT_INPUT, "no head 7",
+               affectrt_model_predict(model, texts, 2, NULL, 7, &buffers));
+  CHECK_STATUS(AFFECTRT_INPUT, "buffers is NULL",
+               affectrt_model_predict(model, texts, 2, NULL, 0, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL",
+               affectrt_model_predict(NULL, texts, 2, NULL, 0, &buffers));
+}
+
+static void test_json(const affectrt_model* model) {
+  affectrt_text texts[2];
+  char* json = NULL;
+  texts[0] = pair_of("a \"quoted\" \xF0\x9F\x98\x80", "so");
+  texts[1] = text_of("x\0y");
+  texts[1].size = 3;
+  CHECK_OK(affectrt_model_analyse_json(model, texts, 2, NULL, &json));
+  CHECK(strncmp(json, "[{\"text\":\"a \\\"quoted\\\" \xF0\x9F\x98\x80\",\"pair\":\"so\",", 20) ==
+        0);
+  CHECK(strstr(json, "\"x\\u0000y\"") != NULL && strstr(json, "\"values\":{\"valence\":") != NULL);
+  CHECK(json[strlen(json) - 1] == ']');
+  affectrt_json_destroy(json);
+  CHECK_OK(affectrt_model_analyse_json(model, NULL, 0, NULL, &json));
+  CHECK(strcmp(json, "[]") == 0);
+  affectrt_json_destroy(json);
+  affectrt_json_destroy(NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "json is NULL",
+               affectrt_model_analyse_json(model, texts, 1, NULL, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL",
+               affectrt_model_analyse_json(NULL, texts, 1, NULL, &json));
+  CHECK(json == NULL);
+}
+
+static void test_tokenizer(const affectrt_model* model) {
+  affectrt_tokenizer* tokenizer = NULL;
+  affectrt_tokenizer* other = NULL;
+  affectrt_encoding* encoding = NULL;
+  affectrt_tokens tokens = AFFECTRT_TOKENS_INIT;
+  affectrt_encode_options options = AFFECTRT_ENCODE_OPTIONS_INIT;
+  affectrt_text text = text_of("so \xF0\x9F\x98\x80 sad"); /* an emoji: 1, 4 and 2 units */
+  const uint32_t ids[5] = {2, 6, 10, 8, 3};
+  const uint32_t begins[3][3] = {{0, 3, 5}, {0, 3, 8}, {0, 3, 6}};
+  const char* token = NULL;
+  size_t size = 0;
+  uint32_t id = 0;
+  int32_t unit;
+  size_t i;
+  CHECK_OK(affectrt_tokenizer_from_model(model, &tokenizer));
+  CHECK_OK(affectrt_tokenizer_encode(tokenizer, &text, NULL, &encoding));
+  CHECK_OK(affectrt_encoding_get_tokens(encoding, 0, &tokens));
+  CHECK(tokens.size == 5 && tokens.num_windows == 1 && memcmp(tokens.ids, ids, sizeof ids) == 0);
+  CHECK(tokens.special_tokens[0] == 1 && tokens.special_tokens[1] == 0);
+  CHECK(tokens.sequence_ids[0] == -1 && tokens.sequence_ids[1] == 0);
+  CHECK_STATUS(AFFECTRT_INPUT, "no window 1", affectrt_encoding_get_tokens(encoding, 1, &tokens));
+  CHECK_STATUS(AFFECTRT_INPUT, "tokens is NULL", affectrt_encoding_get_tokens(encoding, 0, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "encoding is NULL", affectrt_encoding_get_tokens(NULL, 0, &tokens));
+  affectrt_encoding_destroy(encoding);
+  affectrt_encoding_destroy(NULL);
+  for (unit = 0; unit < 3; ++unit) {
+    options.offsets = unit;
+    CHECK_OK(affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+    CHECK_OK(affectrt_encoding_get_tokens(encoding, 0, &tokens));
+    for (i = 0; i < 3; ++i) CHECK(tokens.offsets[i + 1].begin == begins[unit][i]);
+    CHECK(tokens.offsets[3].end == begins[unit][2] + 3);
+    affectrt_encoding_destroy(encoding);
+  }
+  options.offsets = 0;
+  options.no_special_tokens = 1;
+  options.truncation = AFFECTRT_TRUNCATE_LONGEST_FIRST;
+  options.max_tokens = 2;
+  options.keep_windows = 1;
+  CHECK_OK(affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  CHECK_OK(affectrt_encoding_get_tokens(encoding, 1, &tokens));
+  CHECK(tokens.num_windows == 2 && tokens.size == 1 && tokens.ids[0] == 8);
+  affectrt_encoding_destroy(encoding);
+  options.stride = 2;
+  CHECK_STATUS(AFFECTRT_INPUT, "stride",
+               affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  options.truncation = 4;
+  CHECK_STATUS(AFFECTRT_INPUT, "truncation is 4",
+               affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  options.truncation = 0;
+  options.offsets = -1;
+  CHECK_STATUS(AFFECTRT_INPUT, "offsets is -1",
+               affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  CHECK_STATUS(AFFECTRT_INPUT, "text is NULL",
+               affectrt_tokenizer_encode(tokenizer, NULL, NULL, &encoding));
+  CHECK_STATUS(AFFECTRT_INPUT, "tokenizer is NULL",
+               affectrt_tokenizer_encode(NULL, &text, NULL, &encoding));
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL",
+               affectrt_tokenizer_encode(tokenizer, &text, NULL, NULL));
+  text = text_of("\xF0\x9F\x98");
+  CHECK_STATUS(AFFECTRT_INPUT, "UTF-8",
+               affectrt_tokenizer_encode(tokenizer, &text, NULL, &encoding));
+  CHECK(encoding == NULL);
+
+  CHECK_OK(affectrt_tokenizer_vocab_size(tokenizer, &size));
+  CHECK(size == 11);
+  CHECK_OK(affectrt_tokenizer_token_to_id(tokenizer, "happy", NUL, &id));
+  CHECK(id == 7);
+  CHECK_OK(affectrt_tokenizer_id_to_token(tokenizer, 7, &token, &size));
+  CHECK(size == 5 && memcmp(token, "happy", 5) == 0);
+  CHECK_STATUS(AFFECTRT_INPUT, "'merry'",
+               affectrt_tokenizer_token_to_id(tokenizer, "merry", NUL, &id));
+  CHECK_STATUS(AFFECTRT_INPUT, "id 99",
+               affectrt_tokenizer_id_to_token(tokenizer, 99, &token, &size));
+  CHECK_STATUS(AFFECTRT_INPUT, "token is NULL",
+               affectrt_tokenizer_token_to_id(tokenizer, NULL, 0, &id));
+  CHECK_STATUS(AFFECTRT_INPUT, "id is NULL",
+               affectrt_tokenizer_token_to_id(tokenizer, "so", 2, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "token is NULL",
+               affectrt_tokenizer_id_to_token(tokenizer, 7, NULL, &size));
+  CHECK_STATUS(AFFECTRT_INPUT, "size is NULL",
+               affectrt_tokenizer_id_to_token(tokenizer, 7, &token, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "size is NULL", affectrt_tokenizer_vocab_size(tokenizer, NULL));
+  CHECK_STATUS(AFFECTRT_INPUT, "tokenizer is NULL", affectrt_tokenizer_vocab_size(NULL, &size));
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL", affectrt_tokenizer_from_model(NULL, &other));
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL", affectrt_tokenizer_from_model(model, NULL));
+
+  CHECK_STATUS(AFFECTRT_TOKENIZER, "tokenizer.json",
+               affectrt_tokenizer_load_json("{", NUL, &other));
+  CHECK_STATUS(AFFECTRT_INPUT, "json is NULL", affectrt_tokenizer_load_json(NULL, 0, &other));
+  CHECK_OK(affectrt_tokenizer_load_json(
+      "{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_tokenizer\":null,"
+      "\"post_processor\":null,\"decoder\":null,\"truncation\":null,\"padding\":null,"
+      "\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"x\",\"vocab\":{\"x\":0,\"a\":1}}}",
+      NUL, &other));
+  CHECK_OK(affectrt_tokenizer_vocab_size(other, &size));
+  CHECK(size == 2);
+  affectrt_tokenizer_destroy(other);
+  affectrt_tokenizer_destroy(tokenizer);
+  affectrt_tokenizer_destroy(NULL);
+}
+
+int main(int argc, char** argv) {
+  affectrt_model* model = NULL;
+  CHECK(argc == 2);
+  CHECK(strcmp(affectrt_last_error(), "") == 0);
+  test_versions();
+  test_loading(argv[1]);
+  test_memory_and_descriptors(argv[1]);
+  CHECK_OK(affectrt_model_load_file(argv[1], NULL, &model));
+  test_info(model);
+  test_analysis(model);
+  test_buffers(model);
+  test_json(model);
+  test_tokenizer(model);
+  affectrt_model_destroy(model);
+  return 0;
+}

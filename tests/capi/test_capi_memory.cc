@@ -1,0 +1,193 @@
+// Memory: every allocation of load, analyse and encode fails once, each time with a status, no leak
+// and no harm to later calls; a thousand loads leave the process as large as before. Linked to the
+// static library, whose `operator new` is the one below. Argument: tiny.affect.
+#include <affectrt.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <new>
+#include <string>
+
+#include "check.h"
+
+namespace {
+
+std::atomic<long> live{0};            // blocks
+std::atomic<long> until_failure{-1};  // allocations left; -1: none fails
+
+void* allocate(size_t size, size_t alignment) {
+  if (until_failure.load() >= 0 && until_failure.fetch_sub(1) == 0) {
+    until_failure = -1;
+    return nullptr;
+  }
+  void* block = nullptr;
+  if (posix_memalign(&block, alignment < sizeof(void*) ? sizeof(void*) : alignment,
+                     size == 0 ? 1 : size) != 0) {
+    return nullptr;
+  }
+  ++live;
+  return block;
+}
+
+void* allocate_or_throw(size_t size, size_t alignment) {
+  void* block = allocate(size, alignment);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+
+void release(void* block) {
+  if (block == nullptr) return;
+  --live;
+  std::free(block);
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return allocate_or_throw(size, 16); }
+void* operator new[](size_t size) { return allocate_or_throw(size, 16); }
+void* operator new(size_t size, std::align_val_t a) {
+  return allocate_or_throw(size, static_cast<size_t>(a));
+}
+void* operator new[](size_t size, std::align_val_t a) {
+  return allocate_or_throw(size, static_cast<size_t>(a));
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return allocate(size, 16); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return allocate(size, 16); }
+void operator delete(void* block) noexcept { release(block); }
+void operator delete[](void* block) noexcept { release(block); }
+void operator delete(void* block, size_t) noexcept { release(block); }
+void operator delete[](void* block, size_t) noexcept { release(block); }
+void operator delete(void* block, std::align_val_t) noexcept { release(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { release(block); }
+void operator delete(void* block, size_t, std::align_val_t) noexcept { release(block); }
+void operator delete[](void* block, size_t, std::align_val_t) noexcept { release(block); }
+void operator delete(void* block, const std::nothrow_t&) noexcept { release(block); }
+void operator delete[](void* block, const std::nothrow_t&) noexcept { release(block); }
+
+namespace {
+
+// Calls `call` with its first, second, ... allocation failing until it needs no more; each time it
+// must say so or do without, and leave nothing behind. `undo` gives back what a success made.
+long fail_each(const char* name, const std::function<affectrt_status()>& call,
+               const std::function<void()>& undo) {
+  for (int warm = 0; warm < 2; ++warm) {
+    CHECK_OK(call());
+    undo();
+  }
+  const long before = live;
+  long refused = 0;
+  for (long n = 0;; ++n) {
+    until_failure = n;
+    const affectrt_status status = call();
+    const bool reached = until_failure < 0;
+    until_failure = -1;
+    if (status == AFFECTRT_OK) {
+      undo();
+    } else {
+      ++refused;
+      if (status != AFFECTRT_NO_MEMORY) {
+        std::fprintf(stderr, "%s, allocation %ld: %s: %s\n", name, n, affectrt_status_name(status),
+                     affectrt_last_error());
+        std::exit(1);
+      }
+    }
+    if (live > before) {
+      std::fprintf(stderr, "%s, allocation %ld: %ld blocks lost\n", name, n, live - before);
+      std::exit(1);
+    }
+    if (!reached) {
+      std::printf("%s: %ld allocations, %ld refusals\n", name, n, refused);
+      return n;
+    }
+  }
+}
+
+long resident_kb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.compare(0, 6, "VmRSS:") == 0) return std::strtol(line.c_str() + 6, nullptr, 10);
+  }
+  return 0;
+}
+
+affectrt_text text_of(const char* data) { return {data, AFFECTRT_NUL_TERMINATED, nullptr, 0}; }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CHECK(argc == 2);
+  const char* path = argv[1];
+  for (const int32_t threads : {1, 2}) {
+    affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
+    options.num_threads = threads;
+    affectrt_model* model = nullptr;
+    affectrt_result* result = nullptr;
+    if (threads == 1) {
+      CHECK(fail_each(
+                "load", [&] { return affectrt_model_load_file(path, &options, &model); },
+                [&] { affectrt_model_destroy(model); }) > 100);
+    }
+
+    CHECK_OK(affectrt_model_load_file(path, &options, &model));
+    const affectrt_text texts[3] = {text_of("I am so happy!"), text_of("sad"), text_of("")};
+    float expected[9];
+    float scores[9];
+    affectrt_buffers buffers = AFFECTRT_BUFFERS_INIT;
+    buffers.rows = 3;
+    buffers.labels = 3;
+    buffers.scores = expected;
+    CHECK_OK(affectrt_model_predict(model, texts, 3, nullptr, 0, &buffers));
+    buffers.scores = scores;
+    fail_each(
+        "predict", [&] { return affectrt_model_predict(model, texts, 3, nullptr, 0, &buffers); },
+        [&] { CHECK(std::memcmp(scores, expected, sizeof scores) == 0); });
+    fail_each(
+        "analyse", [&] { return affectrt_model_analyse(model, texts, 3, nullptr, &result); },
+        [&] {
+          affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
+          CHECK_OK(affectrt_result_get_matrices(result, 0, &matrices));
+          CHECK(std::memcmp(matrices.scores, expected, sizeof expected) == 0);
+          affectrt_result_destroy(result);
+        });
+    char* json = nullptr;
+    fail_each(
+        "json", [&] { return affectrt_model_analyse_json(model, texts, 3, nullptr, &json); },
+        [&] { affectrt_json_destroy(json); });
+    affectrt_tokenizer* tokenizer = nullptr;
+    fail_each(
+        "tokenizer", [&] { return affectrt_tokenizer_from_model(model, &tokenizer); },
+        [&] { affectrt_tokenizer_destroy(tokenizer); });
+    CHECK_OK(affectrt_tokenizer_from_model(model, &tokenizer));
+    affectrt_encoding* encoding = nullptr;
+    fail_each(
+        "encode",
+        [&] { return affectrt_tokenizer_encode(tokenizer, &texts[0], nullptr, &encoding); },
+        [&] { affectrt_encoding_destroy(encoding); });
+    affectrt_tokenizer_destroy(tokenizer);
+    affectrt_model_destroy(model);
+  }
+
+  const auto load_and_ask = [&] {
+    affectrt_model* model = nullptr;
+    affectrt_result* result = nullptr;
+    const affectrt_text text = text_of("so happy");
+    CHECK_OK(affectrt_model_load_file(path, nullptr, &model));
+    CHECK_OK(affectrt_model_analyse(model, &text, 1, nullptr, &result));
+    affectrt_model_destroy(model);
+    affectrt_result_destroy(result);
+  };
+  for (int i = 0; i < 50; ++i) load_and_ask();
+  const long blocks = live;
+  const long before = resident_kb();
+  for (int i = 0; i < 1000; ++i) load_and_ask();
+  const long after = resident_kb();
+  std::printf("1000 loads: %ld kB before, %ld kB after\n", before, after);
+  CHECK(live == blocks);
+#if !defined(AFFECTRT_SANITIZED)  // which keeps freed memory for a while
+  CHECK(after - before < 1024);
+#endif
+  return 0;
+}
