@@ -135,6 +135,12 @@ bool native_backend_supports(const Bundle& bundle) {
 
 std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
                                              const BackendOptions& options) {
+  return make_native_backend(std::move(bundle), options, select_kernels());
+}
+
+std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
+                                             const BackendOptions& options,
+                                             const Kernels& kernels) {
   for (const char* entry : {kConfigEntry, kWeightsEntry}) {
     if (!bundle->has(entry)) {
       throw Error(ErrorKind::kUnsupported, "'" + bundle->path() + "' has no " + entry +

@@ -5,6 +5,7 @@
 
 #include "bundle/bundle.h"
 #include "engine/backend.h"
+#include "kernels/kernels.h"
 
 namespace affectrt {
 
@@ -21,5 +22,8 @@ bool native_backend_supports(const Bundle& bundle);
 // Error(kBackend) where weights make numbers overflow.
 std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
                                              const BackendOptions& options);
+// The same on these very kernels, which must outlive the backend.
+std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
+                                             const BackendOptions& options, const Kernels& kernels);
 
 }  // namespace affectrt
