@@ -135,7 +135,7 @@ bool native_backend_supports(const Bundle& bundle) {
 
 std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
                                              const BackendOptions& options) {
-  return make_native_backend(std::move(bundle), options, select_kernels());
+  return make_native_backend(std::move(bundle), options, select_kernels(options.isa));
 }
 
 std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundle,
@@ -161,8 +161,7 @@ std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundl
   }
   // Positions that no row reaches need no rotary factors.
   if (config.family == EncoderFamily::kModernBert) config.positions = max_tokens;
-  return std::make_unique<NativeBackend>(std::move(bundle), config, weights,
-                                         select_kernels(options.isa),
+  return std::make_unique<NativeBackend>(std::move(bundle), config, weights, kernels,
                                          native_thread_count(options.num_threads));
 }
 
