@@ -1,0 +1,7 @@
+"""``python -m bench``."""
+
+import sys
+
+from .suite import main
+
+sys.exit(main())
