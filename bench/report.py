@@ -174,7 +174,8 @@ def markdown(data: Data) -> str:
         "",
         f"`python -m bench`, {machine['date']}, revision {machine['revision']}; {machine['cpu']}, "
         f"{machine['cpus']} CPUs, load at the start {load}; {setting['rounds']} turns, "
-        f"{setting['seconds']:g} s a scenario; Python {machine['python']}; {packages}. "
+        f"{setting['seconds']:g} s a scenario, {setting['clock']} time; "
+        f"Python {machine['python']}; {packages}. "
         f"Peers' weights: {header['weights']}.",
         "",
         *table(data),

@@ -38,6 +38,7 @@ class Setting:
     server_trial_seconds: float = 1.0
     agreement_texts: int = 128
     texts: int = 512
+    clock: str = "wall"
 
 
 def flips(scores: FloatArray, other: FloatArray, thresholds: Sequence[float]) -> float:

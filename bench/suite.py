@@ -16,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .inputs import SETS, goemotions, text_set
-from .timing import ROOT, interleave, limit_threads, machine, ratio, spread
+from .timing import CLOCKS, ROOT, interleave, limit_threads, machine, ratio, spread
 
 RESULTS = ROOT / "bench" / "results"
 WORK = ROOT / "build" / "bench"
@@ -300,6 +301,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     if options.rounds:
         setting = dataclasses.replace(setting, rounds=options.rounds)
+    setting = dataclasses.replace(setting, clock=options.clock)
+    if options.clock == "cpu" and options.threads != [1]:
+        raise SystemExit("--clock cpu measures one thread: give --threads 1")
     unknown = [name for name in options.peers or () if name not in PEERS]
     if unknown:
         raise SystemExit(f"unknown peers {', '.join(unknown)}; there are {', '.join(PEERS)}")
@@ -314,6 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         "note": options.note,
     }
     results = Results(file, header, options.fresh)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the worker, too
     start = time.perf_counter()
     folder = prepare(model, options.checkpoint, setting.texts, Setting().agreement_texts)
     log = folder / "log.txt"
@@ -377,6 +382,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     parser.add_argument("--fresh", action="store_true", help="measure anew what is in --out")
+    parser.add_argument(
+        "--clock", choices=sorted(CLOCKS), default="wall",
+        help="cpu: processor time, for one thread on a machine that does other work",
+    )  # fmt: skip
     parser.add_argument("--note", default="", help="a line for the report, such as the load")
     parser.add_argument("--report-only", action="store_true", help="write the report again")
     return parser

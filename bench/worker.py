@@ -17,6 +17,7 @@ import numpy as np
 
 from .peers import OWN, PEERS
 from .scenarios import SCENARIOS, Pair, Setting, agreement
+from .timing import use_clock
 
 MARK = "@bench "
 
@@ -28,6 +29,7 @@ def say(kind: str, **values: Any) -> None:
 
 def run(peer_name: str, folder: Path, threads: int, jobs: list[str], setting: Setting) -> None:
     """Runs `jobs` (``scenario/set``, or ``agreement``), saying each result as it is there."""
+    use_clock(setting.clock)
     peer = PEERS[peer_name]
     sets = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
     head = json.loads((folder / "head.json").read_text(encoding="utf-8"))

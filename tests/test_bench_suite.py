@@ -223,8 +223,8 @@ def test_jobs_begin_with_agreement() -> None:
 
 def saved(file: Path) -> suite.Results:
     header = {
-        "setting": {"rounds": 2, "seconds": 1.0}, "model": "abc", "weights": "made up",
-        "note": "",
+        "setting": {"rounds": 2, "seconds": 1.0, "clock": "wall"},
+        "model": "abc", "weights": "made up", "note": "",
         "machine": {
             "cpu": "a CPU", "cpus": 2, "load_average": [0.0], "python": "3", "packages": {"x": "1"},
             "revision": "r", "date": "d",
