@@ -25,7 +25,7 @@ FLAGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 def declared(header: Path) -> dict[str, str]:
     """Function name -> its declaration."""
-    text = re.sub(r"/\*.*?\*/", " ", header.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"/\*.*?\*/|^#[^\n]*", " ", header.read_text(encoding="utf-8"), flags=re.S | re.M)
     found = {}
     for declaration in re.findall(r"AFFECTRT_API ([^;]*;)", text):
         name = re.search(r"\b(affectrt_\w+)\(", declaration)

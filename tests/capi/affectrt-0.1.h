@@ -296,7 +296,8 @@ AFFECTRT_API void affectrt_tokenizer_destroy(affectrt_tokenizer* tokenizer) AFFE
 
 AFFECTRT_API affectrt_status affectrt_tokenizer_vocab_size(const affectrt_tokenizer* tokenizer,
                                                            size_t* size) AFFECTRT_NOEXCEPT;
-/* AFFECTRT_INPUT where there is no such token or id. */
+/* AFFECTRT_INPUT where there is no such token or id. *token has `size` bytes and no NUL behind
+ * them. */
 AFFECTRT_API affectrt_status affectrt_tokenizer_token_to_id(const affectrt_tokenizer* tokenizer,
                                                             const char* token, size_t size,
                                                             uint32_t* id) AFFECTRT_NOEXCEPT;

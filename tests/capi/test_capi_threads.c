@@ -88,12 +88,19 @@ int main(int argc, char** argv) {
   }
   for (i = 0; i < THREADS; ++i) CHECK(pthread_join(threads[i], NULL) == 0);
 
+#if !defined(__SANITIZE_THREAD__) /* which loses track of threads that are cancelled */
   CHECK(pipe(ends) == 0);
   CHECK(pthread_create(&threads[0], NULL, be_cancelled, &ends[1]) == 0);
   CHECK(read(ends[0], &byte, 1) == 1);
   CHECK(pthread_cancel(threads[0]) == 0);
   CHECK(pthread_join(threads[0], &outcome) == 0);
   CHECK(outcome == PTHREAD_CANCELED && finished == 1);
+#else
+  (void)be_cancelled;
+  (void)ends;
+  (void)byte;
+  (void)outcome;
+#endif
 
   affectrt_model_destroy(loaded);
   affectrt_tokenizer_destroy(of_model);
