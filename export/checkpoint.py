@@ -25,7 +25,12 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from affectrt.errors import ExportError, NotFoundError
 
-TASKS = ("single_label", "multi_label", "regression")
+TASKS = (
+    *("single_label", "multi_label", "ordinal", "regression"),
+    *("span", "token_labels", "token_flags"),
+)
+TOKEN_TASKS = ("span", "token_labels", "token_flags")  # logits per token, not per text
+POOLINGS = ("mean", "cls", "mean_first")
 # problem_type of transformers -> our task
 _PROBLEM_TYPES = {
     "single_label_classification": "single_label",
@@ -53,8 +58,13 @@ _PLAIN_ATTENTION = {"attn_implementation": "eager"}
 class HeadSpec:
     """One head of a checkpoint: what its logits mean and how they are decided.
 
-    ``thresholds`` are probabilities, one a label (multi-label only); ``temperature`` divides the
-    logits; below ``unsure_below`` the answer is marked unsure.
+    ``thresholds`` are probabilities, one a label: multi-label and flags take every label that
+    reaches its own, single-label and ordinal the label with the highest score / threshold.
+    ``temperature`` divides the logits; below ``unsure_below`` the answer is marked unsure.
+    ``ranges`` are the lowest and highest value of each label of a regression. A span is an answer
+    if it beats "no answer" by more than ``margin``. ``input`` says what the second segment holds
+    beside the text that is judged: nothing ("text"), the turns before it ("turn"), or what
+    `affectrt.export.recipes.multitask` says of "cause" and "reply".
     """
 
     name: str
@@ -64,6 +74,9 @@ class HeadSpec:
     thresholds: tuple[float, ...] | None = None
     temperature: float = 1.0
     unsure_below: float | None = None
+    input: str = "text"
+    ranges: tuple[tuple[float, float], ...] | None = None
+    margin: float | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """The head as ``affectrt.json`` has it."""
@@ -79,16 +92,27 @@ class HeadSpec:
             head["calibration"] = {"temperature": self.temperature}
         if self.unsure_below is not None:
             head["unsure_below"] = self.unsure_below
+        if self.input != "text":
+            head["input"] = self.input
+        if self.ranges is not None:
+            head["ranges"] = [list(bounds) for bounds in self.ranges]
+        if self.margin is not None:
+            head["margin"] = self.margin
         return head
 
 
 class PooledEncoder(nn.Module):
-    """A Hugging Face encoder, mean or CLS pooling over the unpadded tokens, and linear heads."""
+    """A Hugging Face encoder, pooling over the unpadded tokens, and linear heads.
+
+    Pooling is "mean", "cls", or "mean_first": the mean over the first segment with its special
+    tokens, which for a single text is the mean over all of them. Heads of `TOKEN_TASKS` read every
+    token instead.
+    """
 
     def __init__(self, encoder: Any, heads: Sequence[HeadSpec], pooling: str = "mean") -> None:
         super().__init__()
-        if pooling not in ("mean", "cls"):
-            raise ExportError(f"pooling {pooling!r} is not known: use 'mean' or 'cls'")
+        if pooling not in POOLINGS:
+            raise ExportError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         self.encoder: Any = encoder
         self.pooling = pooling
         self.specs = tuple(heads)
@@ -104,16 +128,23 @@ class PooledEncoder(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Logits by output name, each ``float32 [batch, labels]``."""
+        """Logits by output name, ``float32 [batch, labels]``, or ``[batch, tokens, labels]``."""
         extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         hidden = self.encoder(input_ids, attention_mask=attention_mask, **extra).last_hidden_state
         if self.pooling == "cls":
             pooled = hidden[:, 0]
         else:
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            if self.pooling == "mean_first" and token_type_ids is not None:
+                mask = mask * (token_type_ids == 0).unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
         pooled = self.dropout(pooled)
-        return {h.output: self.heads[h.name](pooled) for h in self.specs}
+        if any(h.task in TOKEN_TASKS for h in self.specs):
+            hidden = self.dropout(hidden)
+        return {
+            h.output: self.heads[h.name](hidden if h.task in TOKEN_TASKS else pooled)
+            for h in self.specs
+        }
 
 
 class _HfClassifier(nn.Module):
@@ -304,13 +335,14 @@ def _pooled(
     try:
         specs = [
             HeadSpec(
-                **{k: v for k, v in raw.items() if k not in ("labels", "thresholds")},
+                **{k: v for k, v in raw.items() if k not in ("labels", "thresholds", "ranges")},
                 labels=tuple(raw["labels"]),
                 thresholds=tuple(raw["thresholds"]) if raw.get("thresholds") else None,
+                ranges=tuple((r[0], r[1]) for r in raw["ranges"]) if raw.get("ranges") else None,
             )
             for raw in own["heads"]
         ]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ExportError(
             f'{path / "config.json"}: "affectrt" must have "heads", each with name, task, labels '
             f"and output ({type(error).__name__}: {error})"

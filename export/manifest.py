@@ -13,6 +13,7 @@ from .checkpoint import HeadSpec, LoadedCheckpoint
 from .parity import HeadParity
 
 MIN_TOKENS = 2
+SERVED_TASKS = ("single_label", "multi_label", "regression")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -72,6 +73,11 @@ def check_exportable(checkpoint: LoadedCheckpoint) -> None:
     if checkpoint.max_tokens < MIN_TOKENS:
         raise ExportError(f"{where}: max_position_embeddings leaves room for no text")
     for head in checkpoint.heads:
+        if head.task not in SERVED_TASKS:
+            raise ExportError(
+                f"{where}: head {head.name!r} has task {head.task!r}, which can be trained but not "
+                f"served yet; served are {', '.join(SERVED_TASKS)}"
+            )
         twice = [label for label, n in Counter(head.labels).items() if n > 1]
         if twice:
             raise ExportError(f"{where}: label {twice[0]!r} stands twice in head {head.name!r}")

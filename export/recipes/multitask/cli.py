@@ -1,0 +1,106 @@
+"""Arguments of the recipe, and the run from packs to checkpoint and report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from .inputs import Tokens
+from .packs import MODELS, SOURCES, heads_of
+from .report import finish
+from .train import Settings, new_model, plot_curves, train
+
+_SETTINGS = {
+    "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
+    "tokens_per_batch": "with padding",
+    "lr": "of the trunk",
+    "head_lr": "of the heads",
+    "dropout": "of pooled vectors and tokens",
+    "seed": "of everything that is drawn",
+    "teacher_weight": "of the teacher's probabilities beside the labels",
+    "save_every": "steps between saved states",
+    "eval_every": "steps between dev figures",
+    "eval_rows": "dev rows of each pack for them",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the recipe; returns the exit status."""
+    args = _arguments(argv)
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = [n for n in MODELS[args.model] if not args.only or n in args.only]
+    sources = [SOURCES[name](args.data) for name in names]
+    tokens = Tokens(args.base / "tokenizer.json")
+    torch.manual_seed(args.seed)  # the heads' first weights
+    model = new_model(args.base, heads_of(sources))
+    settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
+    losses = train(
+        model,
+        sources,
+        tokens,
+        settings,
+        args.out,
+        start=args.start,
+        teacher=args.teacher,
+        stop_step=args.stop_step,
+        resume=args.resume,
+    )
+    plot_curves(args.out)
+    if not args.no_report:
+        finish(
+            model,
+            losses,
+            sources,
+            tokens,
+            args.data,
+            args.base / "tokenizer.json",
+            args.out,
+            name=args.model,
+            command=_command(args),
+            rows=args.report_rows,
+        )
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What makes the checkpoint again, without anybody's paths."""
+    words = ["python -m affectrt.export.recipes.multitask", f"--model {args.model}"]
+    words += ["--base minilm-l6 --data data/text --out OUT"]
+    if args.only:
+        words.append(f"--only {' '.join(args.only)}")
+    for name in ("start", "teacher"):
+        if getattr(args, name):
+            words.append(f"--{name} {name.upper()}")
+    unlike = [k for k in _SETTINGS if getattr(args, k) != getattr(Settings, k)]
+    words += [f"--{k.replace('_', '-')} {getattr(args, k)}" for k in unlike]
+    if args.stop_step:
+        words.append(f"--stop-step {args.stop_step}")
+    return " ".join(words)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m affectrt.export.recipes.multitask",
+        description="Fine-tune one trunk with the heads of many packs; see the package's docstring",
+    )
+    parser.add_argument("--model", choices=tuple(MODELS), required=True)
+    parser.add_argument("--base", type=Path, required=True, help="folder of the MiniLM-L6 encoder")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the text packs")
+    parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
+    parser.add_argument("--only", nargs="+", choices=tuple(SOURCES), help="these packs alone")
+    parser.add_argument("--start", type=Path, help="pooled checkpoint to take trunk and heads of")
+    parser.add_argument("--teacher", type=Path, help="pooled checkpoint to distil shared heads of")
+    for name, text in _SETTINGS.items():
+        default = getattr(Settings, name)
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(default), default=default, help=text)
+    parser.add_argument("--stop-step", type=int, help="end before the schedule does")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--report-rows", type=int, help="of each dev and test; all if not given")
+    parser.add_argument("--no-report", action="store_true", help="train only")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args(argv)
