@@ -172,8 +172,8 @@ def markdown(data: Data) -> str:
         f"{about['cpu']}, {about['date']}, revision {about['revision']}. Made by "
         "`python -m bench.kernels`; Gop/s count a multiply-add as two. In brackets the share of "
         "the machine's own peak: a loop over registers of the same instructions, run just before "
-        "and after. *Cached* weights are those of the last call, *streamed* ones come from beyond the "
-        "second-level cache, as in a pass through a model.",
+        "and after. *Cached* weights are those of the last call, *streamed* ones come from beyond "
+        "the second-level cache, as in a pass through a model.",
         "",
         "| instruction set | numbers | instructions | peak, Gop/s |",
         "|---|---|---|---|",
