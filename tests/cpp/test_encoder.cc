@@ -350,7 +350,8 @@ TEST_CASE("a row's bits do not depend on its neighbours or on the threads") {
       CAPTURE(pooling);
       SafetensorsImage floats = float_weights();
       SafetensorsImage codes = int_weights(&floats, 63, "8");
-      for (SafetensorsImage* image : {&floats, &codes}) {
+      SafetensorsImage wide = int_weights(&floats, 127, "16");
+      for (SafetensorsImage* image : {&floats, &codes, &wide}) {
         Model model(image, *kernels,
                     config_json(std::string(R"(,"affectrt":{"pooling":")") + pooling + "\"}"));
         const std::vector<float> together = model.run(batch.rows(), 1);
