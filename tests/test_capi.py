@@ -112,6 +112,16 @@ def test_ctypes_client_says_what_python_says(
     assert "/no/such.affect: no such file" in done.stderr
 
 
+def test_json_of_several_heads_and_of_a_cut_text(library: str) -> None:
+    model = built("dev", "affectrt_tiny_model") / "tests" / "capi" / "tiny.affect"
+    texts = ["I am so happy!", "so sad " * 100]
+    script = str(ROOT / "examples" / "ctypes_client.py")
+    answers = json.loads(run(sys.executable, "-I", "-S", script, library, str(model), *texts))
+    assert answers == [result.to_dict() for result in affectrt.load(model)(texts)]
+    assert answers[1]["truncated"]
+    assert set(answers[0]["heads"]) == {"emotion", "vad"}
+
+
 def test_a_program_linked_with_what_the_wheel_brings(
     library: str, default_model: Path, answers: list[dict[str, Any]], tmp_path: Path
 ) -> None:

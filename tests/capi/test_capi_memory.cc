@@ -170,6 +170,18 @@ int main(int argc, char** argv) {
     affectrt_model_destroy(model);
   }
 
+  // Bytes are given back once, whatever fails.
+  long given_back = 0;
+  const auto count = [](void* user, const void*, size_t) { ++*static_cast<long*>(user); };
+  for (long n = 0; n < 60; ++n) {
+    affectrt_model* model = nullptr;
+    until_failure = n;
+    CHECK(affectrt_model_load_memory("no model", 8, count, &given_back, nullptr, &model) !=
+          AFFECTRT_OK);
+    until_failure = -1;
+    CHECK(given_back == n + 1 && model == nullptr);
+  }
+
   const auto load_and_ask = [&] {
     affectrt_model* model = nullptr;
     affectrt_result* result = nullptr;
