@@ -46,6 +46,7 @@ FAMILIES = {
     "xlm-roberta": False,
     "distilbert": False,
     "mpnet": False,
+    "modernbert": False,
     "deberta": True,
     "deberta-v2": True,
 }
@@ -391,7 +392,8 @@ def _hf_classifier(
 
 
 def _max_tokens(config: dict[str, Any]) -> int:
-    positions = int(config.get("max_position_embeddings", 512))
+    usual = 8192 if config["model_type"] == "modernbert" else 512
+    positions = int(config.get("max_position_embeddings", usual))
     # RoBERTa-like models start counting positions at pad_token_id + 1.
     if config["model_type"] in ("roberta", "xlm-roberta", "mpnet"):
         positions -= int(config.get("pad_token_id", 1)) + 1

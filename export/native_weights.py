@@ -9,7 +9,9 @@ pooling, layer norms, biases and small tables stay float32: little work, much ef
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,12 @@ NATIVE_FAMILIES: dict[str, tuple[str, ...]] = {
     "xlm-roberta": (".attention.", ".intermediate.dense.", ".output.dense."),
     "distilbert": (".attention.", ".ffn."),
     "mpnet": (".attention.", ".intermediate.dense.", ".output.dense."),
+    "modernbert": (".attn.", ".mlp."),
+}
+# What config.json calls the activations; "hidden_act" where not said.
+_ACTIVATION_KEYS = {
+    "distilbert": ("activation",),
+    "modernbert": ("hidden_activation", "classifier_activation"),
 }
 # precision -> largest weight code and bits of the activations; None: float32
 _PRECISIONS: dict[str, tuple[int, int] | None] = {
@@ -35,7 +43,8 @@ _PRECISIONS: dict[str, tuple[int, int] | None] = {
     "int8": (WEIGHT_MAX_CODE, 8),
     "int8-accurate": (127, 16),
 }
-_ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
+ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
+_OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
 # Tables below this stay float32, as in the ONNX graph.
 _MIN_TABLE_VALUES = 4096
 
@@ -43,12 +52,13 @@ _MIN_TABLE_VALUES = 4096
 def native_engine_runs(checkpoint: LoadedCheckpoint) -> bool:
     """Whether the native engine computes this family, activation and kind of positions."""
     config = checkpoint.config
-    activation = config.get("activation" if checkpoint.family == "distilbert" else "hidden_act")
+    keys = _ACTIVATION_KEYS.get(checkpoint.family, ("hidden_act",))
     positions = config.get("position_embedding_type") or "absolute"
     return (
         checkpoint.family in NATIVE_FAMILIES
-        and (activation is None or activation in _ACTIVATIONS)
+        and all(config.get(key, "gelu") in ACTIVATIONS for key in keys)
         and positions == "absolute"
+        and _plain_rotation(config)
         and not config.get("is_decoder")
         and not config.get("add_cross_attention")
     )
@@ -69,31 +79,54 @@ def write_native_weights(
     Raises:
         ExportError: an unknown precision, or a checkpoint that the engine does not compute.
     """
-    if precision not in _PRECISIONS:
-        raise ExportError(f"precision {precision!r} is not one of {', '.join(_PRECISIONS)}")
     if not native_engine_runs(checkpoint):
         raise ExportError(
             f"{checkpoint.path}: the native engine does not compute model_type "
             f"{checkpoint.family!r} with this config; it does {', '.join(NATIVE_FAMILIES)} with "
-            f"absolute positions and one of the activations {', '.join(sorted(_ACTIVATIONS))}"
+            f"absolute positions and one of the activations {', '.join(sorted(ACTIVATIONS))}"
         )
+    return to_safetensors(
+        _float_tensors(checkpoint),
+        precision,
+        is_matrix=lambda name: _is_layer_matrix(name, checkpoint.family),
+        keep=keep,
+    )
+
+
+def to_safetensors(
+    tensors: dict[str, npt.NDArray[np.float32]],
+    precision: str,
+    *,
+    is_matrix: Callable[[str], bool],
+    keep: Collection[str] = (),
+) -> bytes:
+    """Tensors as the engine reads them, in one of the precisions of `write_native_weights`.
+
+    Args:
+        tensors: float32, by the names of the checkpoint.
+        is_matrix: which of them the engine multiplies in layers. A convolution ``[N, channels,
+            taps]`` keeps its shape and has a scale for each of its N outputs.
+        keep: as for `write_native_weights`.
+    """
+    if precision not in _PRECISIONS:
+        raise ExportError(f"precision {precision!r} is not one of {', '.join(_PRECISIONS)}")
     codes_and_bits = _PRECISIONS[precision]
-    tensors = _float_tensors(checkpoint)
     if codes_and_bits is None:
         return bytes(save(tensors))
     max_code, bits = codes_and_bits
     kept = _kept(tensors, keep)
     result: dict[str, npt.NDArray[np.generic]] = {}
     for name, tensor in tensors.items():
-        is_matrix = _is_layer_matrix(name, tensor, checkpoint.family) and name not in kept
-        is_table = (
+        matrix = tensor.ndim > 1 and is_matrix(name) and name not in kept
+        table = (
             name.endswith("_embeddings.weight")
             and tensor.size >= _MIN_TABLE_VALUES
             and name not in kept
         )
-        if is_matrix or is_table:
-            codes, scales = quantize_rows(tensor, max_code if is_matrix else EMBEDDING_MAX_CODE)
-            result[name] = codes
+        if matrix or table:
+            rows = tensor.reshape(len(tensor), -1)
+            codes, scales = quantize_rows(rows, max_code if matrix else EMBEDDING_MAX_CODE)
+            result[name] = codes.reshape(tensor.shape)
             result[f"{name}.scale"] = scales
         else:
             result[name] = tensor
@@ -115,18 +148,29 @@ def _float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.flo
     return tensors
 
 
-def _is_layer_matrix(name: str, tensor: npt.NDArray[np.float32], family: str) -> bool:
+def _is_layer_matrix(name: str, family: str) -> bool:
     return (
-        tensor.ndim == 2
-        and name.endswith(".weight")
+        name.endswith(".weight")
         and any(part in name for part in NATIVE_FAMILIES[family])
-        and ("layer." in name or "embeddings_project" in name)
+        and ("embeddings_project" in name or _OF_A_LAYER.search(name) is not None)
     )
+
+
+def _plain_rotation(config: dict[str, Any]) -> bool:
+    """Whether rotary positions, if there are any, turn as far as they say, without scaling."""
+    rotations = config.get("rope_parameters") or {}
+    kinds = {(one or {}).get("rope_type", "default") for one in rotations.values()}
+    return kinds <= {"default"} and not config.get("rope_scaling")
 
 
 def _kept(tensors: Collection[str], keep: Collection[str]) -> set[str]:
     wanted = {name for name in tensors if name in keep or name.removesuffix(".weight") in keep}
-    together = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q", "k", "v"))
+    together = (
+        ("query", "key", "value"),
+        ("q_lin", "k_lin", "v_lin"),
+        ("q", "k", "v"),
+        ("q_proj", "k_proj", "v_proj"),
+    )
     for name in sorted(wanted):
         stem, _, last = name.removesuffix(".weight").rpartition(".")
         for group in together:

@@ -327,25 +327,40 @@ def _plain_attention(module: nn.Module) -> Iterator[None]:
         id(m.config): m.config for m in module.modules() if hasattr(m, "config")
     }
     files = {sys.modules[type(m).__module__] for m in module.modules()}
-    files = {f for f in files if hasattr(f, "create_bidirectional_mask")}
     attention = {i: getattr(c, "_attn_implementation", None) for i, c in configs.items()}
-    masks = {f: f.create_bidirectional_mask for f in files}
+    masks = [
+        (f, name, getattr(f, name)) for f in files for name in _PLAIN_MASKS if hasattr(f, name)
+    ]
     try:
         for config in configs.values():
             config._attn_implementation = "eager"
-        for file in files:
-            vars(file)["create_bidirectional_mask"] = _additive_mask
+        for file, name, _ in masks:
+            vars(file)[name] = _PLAIN_MASKS[name]
         yield
     finally:
         for i, config in configs.items():
             config._attn_implementation = attention[i]
-        for file, function in masks.items():
-            vars(file)["create_bidirectional_mask"] = function
+        for file, name, function in masks:
+            vars(file)[name] = function
 
 
 def _additive_mask(*_: Any, attention_mask: Tensor, **__: Any) -> Tensor:
     blocked = 1.0 - attention_mask[:, None, None, :].to(torch.float32)
     return blocked * torch.finfo(torch.float32).min
+
+
+def _additive_local_mask(config: Any, attention_mask: Tensor, **_: Any) -> Tensor:
+    """[batch, 1, tokens, tokens]: tokens further away than the window are blocked as well."""
+    places = torch.arange(attention_mask.shape[1])
+    far = (places[None, :] - places[:, None]).abs() > config.sliding_window
+    blocked = (attention_mask[:, None, None, :] == 0) | far[None, None]
+    return blocked.to(torch.float32) * torch.finfo(torch.float32).min
+
+
+_PLAIN_MASKS = {
+    "create_bidirectional_mask": _additive_mask,
+    "create_bidirectional_sliding_window_mask": _additive_local_mask,
+}
 
 
 @contextmanager

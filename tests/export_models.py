@@ -15,6 +15,7 @@ FAMILIES = (
     "electra",
     "mpnet",
     "xlm-roberta",
+    "modernbert",
     "deberta",
     "deberta-v2",
     "deberta-v3",
@@ -63,7 +64,7 @@ def make_tokenizer(family: str) -> Any:
         trainer = trainers.WordPieceTrainer(
             vocab_size=400, special_tokens=special, show_progress=False
         )
-    elif family in ("roberta", "deberta"):
+    elif family in ("roberta", "deberta", "modernbert"):
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = trainers.BpeTrainer(
@@ -85,7 +86,7 @@ def make_tokenizer(family: str) -> Any:
         pair = "<s> $A </s> </s> $B </s>"
         single = "<s> $A </s>"
     else:
-        second = "" if family in ("deberta", "deberta-v2", "deberta-v3") else ":1"
+        second = "" if family in ("deberta", "deberta-v2", "deberta-v3", "modernbert") else ":1"
         pair = f"[CLS] $A [SEP] $B{second} [SEP]{second}"
         single = "[CLS] $A [SEP]"
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -137,6 +138,11 @@ def make_config(
         return t.XLMRobertaConfig(**rest, **shape, **shifted, type_vocab_size=1)
     if family == "mpnet":
         return t.MPNetConfig(**rest, **shape, **shifted)
+    if family == "modernbert":  # half of the layers see 8 tokens to each side
+        ids = {f"{n}_token_id": tokenizer.token_to_id(names["cls"]) for n in ("bos", "cls")}
+        ids |= {f"{n}_token_id": tokenizer.token_to_id(names["sep"]) for n in ("eos", "sep")}
+        local = {"num_hidden_layers": 4, "local_attention": 16}
+        return t.ModernBertConfig(**rest, **{**shape, **local}, **positions, **ids)
     if family == "deberta":
         return t.DebertaConfig(
             **rest, **shape, **positions, **relative, pos_att_type=["c2p", "p2c"]
@@ -255,7 +261,7 @@ def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 45
     return save(folder, model.eval(), tokenizer)
 
 
-def write_pooled_checkpoint(folder: Path, pooling: str = "mean") -> Path:
+def write_pooled_checkpoint(folder: Path, pooling: str = "mean", family: str = "bert") -> Path:
     """One of our own: an encoder, pooling, a multi-label and a regression head, with a card."""
     import torch
     from transformers import AutoModel
@@ -263,9 +269,10 @@ def write_pooled_checkpoint(folder: Path, pooling: str = "mean") -> Path:
     from affectrt.export import HeadSpec, PooledEncoder, save_pooled_checkpoint
 
     torch.manual_seed(13)
-    tokenizer = make_tokenizer("bert")
-    config = make_config("bert", tokenizer, LABELS, None)
-    encoder = AutoModel.from_config(config, add_pooling_layer=False)
+    tokenizer = make_tokenizer(family)
+    config = make_config(family, tokenizer, LABELS, None)
+    extra = {"add_pooling_layer": False} if family == "bert" else {}
+    encoder = AutoModel.from_config(config, **extra)
     heads = (
         HeadSpec(
             "emotion",

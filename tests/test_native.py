@@ -171,7 +171,7 @@ def test_logits_are_those_of_torch(
 
 
 @pytest.mark.parametrize("precision", list(TOLERANCE))
-@pytest.mark.parametrize("kind", ["mean", "cls", "mpnet", "roberta"])
+@pytest.mark.parametrize("kind", ["mean", "cls", "mpnet", "roberta", "modernbert"])
 def test_a_text_has_the_same_bits_alone_in_any_batch_and_with_any_threads(
     model_of: Callable[[str, str], Path], kind: str, precision: str
 ) -> None:

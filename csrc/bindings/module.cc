@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_errors(m);
   affectrt::bind_tokenizer(m);
   affectrt::bind_model(m);
+  affectrt::bind_speech(m);
 }

@@ -1,2 +1,3 @@
 affectrt_test(safetensors bundle)
 affectrt_test(encoder encoders)
+affectrt_test(pre_ln encoders)
