@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from attacks.model_files import write_corpus
 from cmake_build import built, run, tool
 
 
 @pytest.mark.parametrize(
     ("preset", "tests"),
-    [("dev", "."), ("asan", "."), ("tsan", "runtime|thread|onnxruntime|native")],
+    [("dev", "."), ("asan", "."), ("tsan", "runtime|thread|onnxruntime|native|encoder")],
 )
-def test_cpp(preset: str, tests: str) -> None:
+def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:
     build = built(preset)
+    corpus = tmp_path / "attacks"
+    assert write_corpus(corpus) > 100
     ctest = str(Path(tool("cmake")).with_name("ctest"))
-    output = run(ctest, "--test-dir", str(build), "--output-on-failure", "-R", tests)
+    output = run(
+        ctest,
+        "--test-dir",
+        str(build),
+        "--output-on-failure",
+        "-R",
+        tests,
+        env={**os.environ, "AFFECTRT_ATTACKS": str(corpus)},
+    )
     assert "100% tests passed" in output

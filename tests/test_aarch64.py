@@ -1,0 +1,65 @@
+"""The core on 64-bit Arm: cross-built, and run under qemu with and without the i8mm instructions.
+
+Needs Debian's `g++-aarch64-linux-gnu`, `qemu-user` and `doctest-dev`. Builds what the kernels, the
+encoders and one model file need.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cmake_build import built, run
+
+import affectrt
+from affectrt import _core
+
+QEMU = ("qemu-aarch64", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu")
+ISAS = ("neon-i8mm", "neon-dotprod", "scalar")
+TEXTS = (
+    "I can't believe they cancelled it.",
+    "Thank you so much, that was lovely!",
+    "no",
+    "naïve café 東京 😀 Я так боялась",
+    "We drove for hours, and when we came to the sea it was dark and she was asleep. " * 20,
+)
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """The folder of the cross-built programs."""
+    for needed in ("aarch64-linux-gnu-g++", QEMU[0]):
+        if not shutil.which(needed):
+            pytest.skip(f"{needed} is not installed")
+    return built("aarch64", "test_kernels", "test_encoder", "score_model") / "tests" / "cpp"
+
+
+@pytest.mark.parametrize("subject", ["kernels", "encoder"])
+def test_kernels_and_encoders_agree_with_the_reference(programs: Path, subject: str) -> None:
+    output = run(*QEMU, str(programs / f"test_{subject}"))
+    assert "0 failed" in output
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_embedded_model_gives_the_same_logits(programs: Path, isa: str) -> None:
+    path = affectrt.available_models().get("text")
+    if path is None:
+        pytest.skip("no embedded model here")
+    output = run(
+        *QEMU,
+        str(programs / "score_model"),
+        str(path),
+        stdin="\n".join(TEXTS),
+        env={**os.environ, "AFFECTRT_ISA": isa},
+    )
+    lines = [line.split() for line in output.splitlines()]
+    actual = np.array([[float.fromhex(logit) for logit in line] for line in lines], np.float32)
+    expected = affectrt.load(path, backend="native").predict_logits(list(TEXTS))
+    assert actual.shape == expected.shape
+    if "scalar" in (isa, _core.kernels_info()["chosen"]):
+        assert np.abs(actual - expected).max() < 0.2  # codes may round the other way
+    else:
+        np.testing.assert_array_equal(actual, expected)
