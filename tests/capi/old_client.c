@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   affectrt_encoding_destroy(encoding);
   affectrt_tokenizer_destroy(tokenizer);
   affectrt_result_destroy(result);
+  affectrt_model_destroy(model);
   CHECK(affectrt_model_load_file("/no/such", NULL, &model) == AFFECTRT_NOT_FOUND);
   return 0;
 }

@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   }
   for (i = 0; i < THREADS; ++i) CHECK(pthread_join(threads[i], NULL) == 0);
 
-#if !defined(__SANITIZE_THREAD__) /* which loses track of threads that are cancelled */
+#if !defined(AFFECTRT_SANITIZED) /* whose runtimes lose track of threads that are cancelled */
   CHECK(pipe(ends) == 0);
   CHECK(pthread_create(&threads[0], NULL, be_cancelled, &ends[1]) == 0);
   CHECK(read(ends[0], &byte, 1) == 1);
