@@ -24,7 +24,7 @@ TEXTS = (
     "Thank you so much, that was lovely!",
     "no",
     "naïve café 東京 😀 Я так боялась",
-    "We drove for hours, and when we came to the sea it was dark and she was asleep. " * 20,
+    "We drove for hours, and when we came to the sea it was dark and she was asleep. " * 4,
 )
 
 
