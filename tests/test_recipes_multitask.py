@@ -18,6 +18,7 @@ pytest.importorskip("transformers")
 import torch
 
 from affectrt.errors import ExportError, NotFoundError
+from affectrt.export.api import export_checkpoint
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
 from affectrt.export.recipes.multitask import decisions, evaluate, inputs, packs, spans
 from affectrt.export.recipes.multitask.cli import main
@@ -89,6 +90,8 @@ def test_every_head_from_packs_to_checkpoint(data: Path, base: Path, tmp_path: P
     assert report["metrics"]["turn_empathy"][0]["split"] == "dev"  # the only public gold
     assert report["licence"]["non_commercial"] is True
     assert (tmp_path / "curves.png").stat().st_size > 0
+    with pytest.raises(ExportError, match="can be trained but not served yet"):
+        export_checkpoint(tmp_path / "checkpoint", tmp_path / "x.affect")
 
 
 def test_permissive_model_reads_permissive_packs_only(

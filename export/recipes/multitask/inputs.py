@@ -5,6 +5,7 @@ The package's docstring is the contract; this is its reference implementation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Turn:
     text: str
 
 
+@functools.cache  # every turn is in the history of the dozen after it
 def history_turn(text: str, *, same_speaker: bool, emotion: str | None = None) -> Turn:
     """An earlier turn. `same_speaker`: whether who says A says it too; `emotion` where it is told
     (the target of a cause, the mood that a reply comes out of)."""
