@@ -166,7 +166,7 @@ def _write_tokenizer(tokenizer_json: bytes, folder: Path, max_tokens: int) -> No
 
 def load_classifier(folder: Path, attention: str | None = None) -> PooledClassifier:
     """The fp32 network of `write_checkpoint`, ready to answer."""
-    extra = {} if attention is None else {"attn_implementation": attention}
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     return PooledClassifier.from_pretrained(folder / "hf", **extra).eval()
 
 

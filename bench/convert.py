@@ -202,8 +202,9 @@ def litert_int8(folder: Path) -> None:
     shapes += [(batch, n) for batch, lengths in LITERT_BATCHES.items() for n in lengths]
     converter: Any = litert_torch
     for batch, length in shapes:
-        ids = torch.ones((batch, length), dtype=torch.int32)
-        converter = converter.signature(f"b{batch}_t{length}", model, (ids, ids, ids * 0))
+        # Three tensors: torch.export takes one given twice for one input.
+        example = tuple(torch.ones((batch, length), dtype=torch.int32) for _ in range(3))
+        converter = converter.signature(f"b{batch}_t{length}", model, example)
     out = folder / "litert"
     out.mkdir(exist_ok=True)
     whole = out / "fp32.tflite"

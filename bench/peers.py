@@ -51,7 +51,7 @@ def matrix(labels: Sequence[str], rows: Sequence[Sequence[tuple[str, float]]]) -
 class Own:
     """affectrt itself. A list may be as long as it likes: batches are the runtime's business."""
 
-    batches = (0,)
+    batches: tuple[int, ...] = (0,)
 
     def __init__(self, file: Path | None, threads: int) -> None:
         import affectrt
@@ -80,7 +80,7 @@ def by_length(texts: list[str], lengths: Sequence[int], batch: int) -> list[list
 class Pipeline:
     """A `text-classification` pipeline of transformers or optimum."""
 
-    batches = (1, 8, 16, 32)
+    batches: tuple[int, ...] = (1, 8, 16, 32)
 
     def __init__(self, pipe: Any, folder: Path) -> None:
         self._pipe = pipe

@@ -33,9 +33,9 @@ class Setting:
     """How long to measure: `seconds` for both sides of a scenario together, in `rounds` turns."""
 
     rounds: int = 8
-    seconds: float = 6.0
+    seconds: float = 4.0
     server_rounds: int = 2
-    server_trial_seconds: float = 1.0
+    server_trial_seconds: float = 0.7
     agreement_texts: int = 128
     texts: int = 512
     clock: str = "wall"
@@ -176,10 +176,13 @@ def multi_stream(pair: Pair, texts: list[str]) -> dict[str, Any]:
 def offline(pair: Pair, texts: list[str]) -> dict[str, Any]:
     """All texts at once: utterances a second, each side in its best batch size."""
     batches: dict[str, int] = {}
-    few = texts[: max(CALIBRATION, min(64, len(texts)))]
+    first = texts[:CALIBRATION]
+    slowest = max(seconds(lambda s=s: s.many(first, 1)) for s in pair.sides().values())  # type: ignore[misc]
+    # About a second for every trial; long texts gain nothing from large batches.
+    few = texts[: max(CALIBRATION, min(64, int(CALIBRATION / slowest)))]
     for name, side in pair.sides().items():
         tried = {}
-        for batch in side.batches:
+        for batch in [b for b in side.batches if b <= len(few)]:
             side.many(few, batch)
             tried[batch] = seconds(lambda s=side, b=batch: s.many(few, b))  # type: ignore[misc]
         batches[name] = min(tried, key=tried.__getitem__)

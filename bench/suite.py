@@ -340,7 +340,7 @@ def main(arguments: list[str] | None = None) -> int:
                 jobs = jobs_for(threads, options.scenarios, sets)
                 measure(results, name, threads, jobs, folder, setting, log)
             if options.scenarios is None or _STARTUP in options.scenarios:
-                startup(results, name, folder, 2 if options.quick else 5, log)
+                startup(results, name, folder, 2 if options.quick else 4, log)
     except KeyboardInterrupt:
         note(f"\nstopped; what is measured is in {file}, the same command goes on from there")
         return 130
