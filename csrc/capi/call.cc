@@ -1,5 +1,6 @@
 #include "capi/call.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 
@@ -7,6 +8,24 @@
 
 namespace affectrt {
 namespace {
+
+// See read_struct(): a field that is added must not land in what was padding.
+template <class T, class Last>
+constexpr bool ends_with(Last T::* /*last*/, size_t offset) {
+  return offset + sizeof(Last) == sizeof(T);
+}
+#define AFFECTRT_ENDS_WITH(type, last) \
+  static_assert(ends_with(&type::last, offsetof(type, last)), #type " ends in padding")
+AFFECTRT_ENDS_WITH(affectrt_model_options, reserved);
+AFFECTRT_ENDS_WITH(affectrt_model_info, reserved);
+AFFECTRT_ENDS_WITH(affectrt_head_info, unsure_below);
+AFFECTRT_ENDS_WITH(affectrt_analyse_options, reserved);
+AFFECTRT_ENDS_WITH(affectrt_answer, reserved);
+AFFECTRT_ENDS_WITH(affectrt_matrices, labels);
+AFFECTRT_ENDS_WITH(affectrt_buffers, truncated);
+AFFECTRT_ENDS_WITH(affectrt_encode_options, reserved);
+AFFECTRT_ENDS_WITH(affectrt_tokens, special_tokens);
+#undef AFFECTRT_ENDS_WITH
 
 // Plain memory: a thread_local with a destructor would keep an unloaded library in memory until the
 // thread ends, and could fail to be made where memory lacks.
