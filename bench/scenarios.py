@@ -136,15 +136,13 @@ def _streams(
         return seconds(lambda: [call(side, q) for q in queries[:CALIBRATION]]) / CALIBRATION
 
     count = _per_round(pair, probe, len(queries))
-    rounds = {name: 0 for name in pair.sides()}
-
-    def turn(name: str, side: Side) -> list[float]:
-        start = rounds[name] * count % max(1, len(queries) - count + 1)
-        rounds[name] += 1
-        return latencies(lambda q: call(side, q), queries[start : start + count])
-
+    # The same in every turn: some peers compile for each new length, once; that is their warm-up.
+    chosen = queries[:count]
     times = interleave(
-        {n: (lambda n=n, s=s: turn(n, s)) for n, s in pair.sides().items()},  # type: ignore[misc]
+        {
+            name: lambda s=side: latencies(lambda q: call(s, q), chosen)  # type: ignore[misc]
+            for name, side in pair.sides().items()
+        },
         pair.setting.rounds,
         progress=pair.progress,
     )

@@ -332,6 +332,8 @@ def main(arguments: list[str] | None = None) -> int:
             if peer.conversion:
                 reason = convert(peer.conversion, folder, log, options.litert_python)
             results.data["peers"][name] = {"title": peer.title, "reason": reason}
+            known = results.data["peers"]
+            results.data["peers"] = {key: known[key] for key in PEERS if key in known}
             results.save()
             if reason:
                 note(f"  not measured: {reason}")
