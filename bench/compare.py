@@ -5,8 +5,8 @@
 A revision is whatever git understands; ``.`` is the working tree. Each is built once into
 ``build/compare/`` (`pip install --target`, with the tools of this environment). Then processes of
 A, B and A again answer the same texts in turn. What A differs from itself by is the noise: B is
-slower when the median of B / A is beyond what the median of as many A / A would be in 99 of 100
-cases, and by more than 1 %. Exit code 1 then, 0 otherwise.
+slower when the median of B / A is beyond what the median of as many A / A would be in 999 of
+1000 cases, and by more than 1 %. Exit code 1 then, 0 otherwise.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Verdict:
     """What one job says of B against A."""
 
     slower: Spread  # time of B / time of A
-    noise: float  # the greatest median of A / A, as a share, in 99 of 100 cases
+    noise: float  # the greatest median of A / A, as a share, in 999 of 1000 cases
 
     @property
     def is_slower(self) -> bool:
@@ -80,8 +80,8 @@ class Verdict:
         return 1 / self.slower.median - 1 > max(self.noise, _LEAST_EFFECT)
 
 
-def noise_of(same: Sequence[float], repeats: int = 2000) -> float:
-    """From ratios A / A: what the median of as many of them stays below, as a share, in 99 of 100
+def noise_of(same: Sequence[float], repeats: int = 4000) -> float:
+    """From ratios A / A: what the median of as many of them stays below, as a share, in 999 of 1000
     cases (bootstrap; a ratio and its inverse are as likely, as nothing tells the two A apart)."""
     logs = [abs(math.log(ratio)) for ratio in same]
     chance = random.Random(1)
@@ -89,7 +89,7 @@ def noise_of(same: Sequence[float], repeats: int = 2000) -> float:
         abs(quantile([chance.choice((-1, 1)) * chance.choice(logs) for _ in logs], 0.5))
         for _ in range(repeats)
     ]
-    return math.exp(quantile(medians, 0.99)) - 1
+    return math.exp(quantile(medians, 0.999)) - 1
 
 
 def judge(rounds: Sequence[tuple[float, float, float]]) -> Verdict:
