@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -123,29 +124,46 @@ std::string with(std::string json, const std::string& from, const std::string& t
   return json.replace(json.find(from), from.size(), to);
 }
 
-std::vector<float> run_text(SafetensorsImage* image, const std::string& json,
-                            const Kernels& kernels, const TokenRows& rows, int threads) {
-  const EncoderConfig config = parse_encoder_config(json, "config.json");
-  const SafeTensors weights = SafeTensors::parse(image->build(), "w.safetensors");
-  Head head;
-  head.labels.assign(3, "label");
-  const ClassifierHeads heads(config, weights, {head});
-  const auto encoder = make_text_encoder(config, weights, heads.pooling(), kernels);
-  encoder->check(rows);
-  ThreadPool pool(threads);
-  std::vector<Workspace> spaces(static_cast<size_t>(threads));
-  for (size_t i = 0; i < spaces.size(); ++i) encoder->prepare(rows, i == 0, &spaces[i]);
-  std::vector<float> pooled(rows.rows * encoder->stride());
-  pool.run(threads, [&](Team& team) {
-    encoder->forward(rows, team, &spaces[0], &spaces[static_cast<size_t>(team.rank())],
-                     pooled.data());
-  });
-  std::vector<float> logits(rows.rows * 3);
-  float* const outputs[] = {logits.data()};
-  ClassifierHeads::Scratch scratch;
-  heads.run(kernels, pooled.data(), encoder->stride(), rows.rows, &scratch, outputs);
-  return logits;
-}
+// What the native backend does with one chunk.
+class TextModel {
+ public:
+  TextModel(SafetensorsImage* image, const std::string& json, const Kernels& kernels)
+      : kernels_(kernels),
+        config_(parse_encoder_config(json, "config.json")),
+        weights_(SafeTensors::parse(image->build(), "w.safetensors")),
+        heads_(config_, weights_, {three_labels()}),
+        encoder_(make_text_encoder(config_, weights_, heads_.pooling(), kernels)) {}
+
+  std::vector<float> run(const TokenRows& rows, int threads) const {
+    encoder_->check(rows);
+    ThreadPool pool(threads);
+    std::vector<Workspace> spaces(static_cast<size_t>(threads));
+    for (size_t i = 0; i < spaces.size(); ++i) encoder_->prepare(rows, i == 0, &spaces[i]);
+    std::vector<float> pooled(rows.rows * encoder_->stride());
+    pool.run(threads, [&](Team& team) {
+      encoder_->forward(rows, team, &spaces[0], &spaces[static_cast<size_t>(team.rank())],
+                        pooled.data());
+    });
+    std::vector<float> logits(rows.rows * 3);
+    float* const outputs[] = {logits.data()};
+    ClassifierHeads::Scratch scratch;
+    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, &scratch, outputs);
+    return logits;
+  }
+
+ private:
+  static Head three_labels() {
+    Head head;
+    head.labels.assign(3, "label");
+    return head;
+  }
+
+  const Kernels& kernels_;
+  EncoderConfig config_;
+  SafeTensors weights_;
+  ClassifierHeads heads_;
+  std::unique_ptr<TextEncoder> encoder_;
+};
 
 // ------------------------------------------------------------------------------------- Whisper
 
@@ -260,7 +278,7 @@ TEST_CASE("attention with windows and rotary positions") {
   const HeadLayout layout(kHeads, kWidth, true);
   CHECK(layout.stride == 32);
   std::mt19937 random(9);
-  const std::vector<int32_t> begin = {5, 6, 22, 39, 40, 163, 293};
+  const std::vector<int32_t> begin = {5, 6, 22, 39, 40, 163};
   const RowSpans rows = {begin.data(), begin.size() - 1};
   // As make_qkv() lays them out: halves of queries and keys apart, values together.
   const std::vector<float> plain = normals(&random, rows.tokens() * 3 * kHeads * kWidth, 1.5F);
@@ -280,69 +298,74 @@ TEST_CASE("attention with windows and rotary positions") {
     }
   }
   const Rotary rotary(130, kWidth, 1000.0);
-  for (const Kernels* kernels : available_kernels()) {
-    std::vector<float> turned = qkv;
+  for (const size_t reach : {0U, 1U, 10U, 64U, 300U}) {
+    std::vector<double> expected(rows.tokens() * kHeads * kWidth, 0.0);
     for (size_t row = 0; row < rows.rows; ++row) {
-      for (size_t i = 0; i < rows.length(row); ++i) {
-        float* token = turned.data() + (rows.first(row) + i) * 3 * layout.row();
-        rotary.turn(*kernels, i, 2 * kHeads, token);
+      const size_t first = rows.first(row);
+      const size_t length = rows.length(row);
+      for (size_t task = 0; task < kHeads * length; ++task) {
+        const size_t head = task % kHeads;
+        const size_t i = task / kHeads;
+        const size_t from = i > reach ? i - reach : 0;
+        const size_t to = std::min(length, i + reach + 1);
+        std::vector<double> weights;
+        double total = 0.0;
+        for (size_t j = from; j < to; ++j) {
+          double score = 0.0;
+          for (size_t c = 0; c < 6; ++c) {
+            // Only the distance of two positions counts.
+            const double angle = (static_cast<double>(j) - static_cast<double>(i)) *
+                                 std::pow(1000.0, -static_cast<double>(c) / 6.0);
+            const auto q = [&](size_t column) { return double{at(first + i, 0, head, column)}; };
+            const auto k = [&](size_t column) { return double{at(first + j, 1, head, column)}; };
+            score += std::cos(angle) * (q(c) * k(c) + q(c + 6) * k(c + 6)) +
+                     std::sin(angle) * (q(c + 6) * k(c) - q(c) * k(c + 6));
+          }
+          weights.push_back(std::exp(score / std::sqrt(12.0)));
+          total += weights.back();
+        }
+        for (size_t j = from; j < to; ++j) {
+          for (size_t c = 0; c < kWidth; ++c) {
+            expected[((first + i) * kHeads + head) * kWidth + c] +=
+                weights[j - from] / total * double{at(first + j, 2, head, c)};
+          }
+        }
       }
     }
-    for (const size_t reach : {0U, 1U, 10U, 64U, 300U}) {
-      const AttentionWindow window(reach);
+    const AttentionWindow window(reach);
+    for (const Kernels* kernels : available_kernels()) {
+      std::vector<float> turned = qkv;
+      std::vector<float> first_queries;
+      for (size_t row = 0; row < rows.rows; ++row) {
+        for (size_t i = 0; i < rows.length(row); ++i) {
+          float* token = turned.data() + (rows.first(row) + i) * 3 * layout.row();
+          rotary.turn(*kernels, i, 2 * kHeads, token);
+          if (i == 0) first_queries.insert(first_queries.end(), token, token + layout.row());
+        }
+      }
       Room room;
       add_attention_room(layout, rows, true, false, &room);
       Workspace space;
       space.make(room);
-      std::vector<float> context(rows.tokens() * layout.row(), -1.0F);
       Team alone;
-      Attention{layout, {}, &window}.run(*kernels, rows, turned.data(), nullptr, context.data(),
-                                         alone, &space);
-      std::vector<float> first_queries;
-      for (size_t row = 0; row < rows.rows; ++row) {
-        const float* query = turned.data() + rows.first(row) * 3 * layout.row();
-        first_queries.insert(first_queries.end(), query, query + layout.row());
-      }
+      const Attention attention = {layout, {}, &window};
+      std::vector<float> context(rows.tokens() * layout.row(), -1.0F);
+      attention.run(*kernels, rows, turned.data(), nullptr, context.data(), alone, &space);
       std::vector<float> first_context(rows.rows * layout.row(), -1.0F);
-      Attention{layout, {}, &window}.run(*kernels, rows, turned.data(), first_queries.data(),
-                                         first_context.data(), alone, &space);
+      attention.run(*kernels, rows, turned.data(), first_queries.data(), first_context.data(),
+                    alone, &space);
       double worst = 0.0;
-      for (size_t row = 0; row < rows.rows; ++row) {
-        const size_t first = rows.first(row);
-        const size_t length = rows.length(row);
-        for (size_t head = 0; head < kHeads; ++head) {
-          for (size_t i = 0; i < length; ++i) {
-            std::vector<double> weights(length, 0.0);
-            double total = 0.0;
-            for (size_t j = 0; j < length; ++j) {
-              if (std::max(i, j) - std::min(i, j) > reach) continue;
-              double score = 0.0;
-              for (size_t c = 0; c < 6; ++c) {
-                // Only the distance of two positions counts.
-                const double angle = (static_cast<double>(j) - static_cast<double>(i)) *
-                                     std::pow(1000.0, -static_cast<double>(c) / 6.0);
-                const auto q = [&](size_t k) { return double{at(first + i, 0, head, k)}; };
-                const auto k = [&](size_t n) { return double{at(first + j, 1, head, n)}; };
-                score += std::cos(angle) * (q(c) * k(c) + q(c + 6) * k(c + 6)) +
-                         std::sin(angle) * (q(c + 6) * k(c) - q(c) * k(c + 6));
-              }
-              weights[j] = std::exp(score / std::sqrt(12.0));
-              total += weights[j];
-            }
-            for (size_t c = 0; c < kWidth; ++c) {
-              double expected = 0.0;
-              for (size_t j = 0; j < length; ++j) {
-                expected += weights[j] / total * double{at(first + j, 2, head, c)};
-              }
-              const size_t column = head * layout.stride + c;
-              const float actual = context[(first + i) * layout.row() + column];
-              worst = std::max(worst, std::fabs(double{actual} - expected));
-              if (i > 0) continue;
-              const float of_first = first_context[row * layout.row() + column];
-              worst = std::max(worst, std::fabs(double{of_first} - expected));
-            }
-          }
+      const auto compare = [&](const float* actual, size_t token) {
+        for (size_t i = 0; i < kHeads * kWidth; ++i) {
+          const float value = actual[i / kWidth * layout.stride + i % kWidth];
+          worst = std::max(worst, std::fabs(double{value} - expected[token * kHeads * kWidth + i]));
         }
+      };
+      for (size_t token = 0; token < rows.tokens(); ++token) {
+        compare(context.data() + token * layout.row(), token);
+      }
+      for (size_t row = 0; row < rows.rows; ++row) {
+        compare(first_context.data() + row * layout.row(), rows.first(row));
       }
       CAPTURE(reach);
       CAPTURE(std::string(kernels->isa));
@@ -355,7 +378,7 @@ TEST_CASE("ModernBERT: a row's bits do not depend on its neighbours or on the th
   std::mt19937 random(3);
   std::vector<int32_t> ids;
   std::vector<int32_t> begin = {0};
-  for (const size_t tokens : {7U, 1U, 16U, 33U, 2U, 130U, 11U, 12U, 64U}) {
+  for (const size_t tokens : {7U, 1U, 33U, 2U, 110U, 11U, 12U}) {
     for (size_t i = 0; i < tokens; ++i) ids.push_back(static_cast<int32_t>(random() % kVocabulary));
     begin.push_back(static_cast<int32_t>(ids.size()));
   }
@@ -368,18 +391,15 @@ TEST_CASE("ModernBERT: a row's bits do not depend on its neighbours or on the th
       for (SafetensorsImage* image : {&floats, &codes}) {
         CAPTURE(std::string(kernels->isa));
         CAPTURE(pooling);
-        const std::vector<float> together = run_text(image, json, *kernels, all, 1);
+        const TextModel model(image, json, *kernels);
+        const std::vector<float> together = model.run(all, 1);
         CHECK(std::all_of(together.begin(), together.end(),
                           [](float x) { return std::isfinite(x) && x != 0.0F; }));
-        for (const int threads : {2, 5}) {
-          CHECK(run_text(image, json, *kernels, all, threads) == together);
-        }
+        CHECK(model.run(all, 3) == together);
         std::vector<float> alone;
         for (size_t row = 0; row < all.rows; ++row) {
           const TokenRows one = {ids.data(), nullptr, begin.data() + row, 1};
-          for (const float x : run_text(image, json, *kernels, one, row % 2 == 0 ? 1 : 3)) {
-            alone.push_back(x);
-          }
+          for (const float x : model.run(one, row % 3 == 0 ? 2 : 1)) alone.push_back(x);
         }
         CHECK(alone == together);
       }
@@ -392,7 +412,7 @@ TEST_CASE("ModernBERT: what is wrong is named") {
   const int32_t begin[] = {0, 3};
   const TokenRows rows = {ids, nullptr, begin, 1};
   const auto refused = [&](ErrorKind kind, SafetensorsImage image, const std::string& json) {
-    return refusal(kind, [&] { run_text(&image, json, select_kernels(), rows, 1); });
+    return refusal(kind, [&] { TextModel(&image, json, select_kernels()).run(rows, 1); });
   };
   const SafetensorsImage whole = modernbert_weights();
   CHECK(refused(ErrorKind::kModelFile, whole, kModernBert).empty());
@@ -490,7 +510,7 @@ TEST_CASE("Whisper: convolutions, positions and norm are those of the plain comp
 TEST_CASE("Whisper: a clip's bits do not depend on its neighbours or on the threads") {
   SafetensorsImage floats = whisper_weights(2);
   SafetensorsImage codes = with_codes(with_codes(floats, "layers."), "conv");
-  const Clips clips({30, 1, 2, 97, 3, 280, 192, 15});
+  const Clips clips({30, 1, 97, 3, 210, 15});
   const size_t count = clips.frames.size();
   for (const Kernels* kernels : available_kernels()) {
     for (SafetensorsImage* image : {&floats, &codes}) {
@@ -500,13 +520,11 @@ TEST_CASE("Whisper: a clip's bits do not depend on its neighbours or on the thre
       const std::vector<float> together = run_clips(encoder, clips.rows(0, count), 1);
       CHECK(
           std::all_of(together.begin(), together.end(), [](float x) { return std::isfinite(x); }));
-      for (const int threads : {2, 5}) {
-        CHECK(run_clips(encoder, clips.rows(0, count), threads) == together);
-      }
+      CHECK(run_clips(encoder, clips.rows(0, count), 3) == together);
       std::vector<float> alone;
       for (size_t clip = 0; clip < count; ++clip) {
         for (const float x :
-             run_clips(encoder, clips.rows(clip, clip + 1), clip % 2 == 0 ? 1 : 3)) {
+             run_clips(encoder, clips.rows(clip, clip + 1), clip % 2 == 0 ? 1 : 2)) {
           alone.push_back(x);
         }
       }
