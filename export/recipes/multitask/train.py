@@ -27,6 +27,9 @@ from .mixture import Batch, Mixture
 from .packs import Source, heads_of
 
 EMA_DECAY = 0.999
+# Batches of short rows have many rows and gradients in proportion. A tighter bound would make all
+# batches alike, and a short row count for a fifth of a long one.
+MAX_GRADIENT_NORM = 10.0
 POOLING = "mean_first"
 WARM_UP = 0.03  # of the steps
 COOL_DOWN = 0.25  # of the steps, at the end; until it begins, `steps` may be raised and resumed
@@ -233,7 +236,7 @@ def train(
         # batches of long rows and of short ones.
         total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
         torch.autograd.backward(total)
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad()
         decay = min(EMA_DECAY, (1 + step) / (10 + step))
