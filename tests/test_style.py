@@ -59,7 +59,7 @@ def clang(name: str) -> str:
 
 def test_clang_format() -> None:
     files = sources(".h", ".hpp", ".cc")
-    for folder in ("tests/cpp", "tests/capi", "examples"):
+    for folder in ("tests/cpp", "tests/capi", "bench/cpp", "examples"):
         found = (p for p in (ROOT / folder).rglob("*") if p.suffix in {".c", ".cc", ".cpp"})
         files += sorted(map(str, found))
     done = subprocess.run(
