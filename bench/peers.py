@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -144,7 +143,11 @@ class HandTuned:
         self._thresholds = np.array(own["thresholds"], dtype=np.float32)
         self._alone = alone
         self._together = list(together)
-        self._pool = ThreadPoolExecutor(len(self._together)) if len(self._together) > 1 else None
+        self._pool: Any = None
+        if len(self._together) > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(len(self._together))
 
     def _decode(self, logits: FloatArray) -> list[Any]:
         scores = 1 / (1 + np.exp(-logits))

@@ -238,7 +238,7 @@ def _headline(result: dict[str, Any]) -> str:
     return "done"
 
 
-def startup(results: Results, peer: str, folder: Path, rounds: int, log: Path) -> None:
+def startup(results: Results, peer: str, folder: Path, rounds: int, clock: str, log: Path) -> None:
     """Import to first answer, and memory, in fresh processes that take turns with affectrt's."""
     from .peers import OWN, PEERS
     from .sizes import installed_size
@@ -251,7 +251,7 @@ def startup(results: Results, peer: str, folder: Path, rounds: int, log: Path) -
     def fresh(name: str) -> dict[str, Any]:
         with log.open("a", encoding="utf-8") as errors:
             done = subprocess.run(
-                _module("startup", name, str(folder), "1"),
+                _module("startup", name, str(folder), "1", clock),
                 cwd=ROOT, env={**os.environ, **limit_threads(1), **_QUIET},
                 stdout=subprocess.PIPE, stderr=errors, text=True, check=False, timeout=240,
             )  # fmt: skip
@@ -342,7 +342,8 @@ def main(arguments: list[str] | None = None) -> int:
                 jobs = jobs_for(threads, options.scenarios, sets)
                 measure(results, name, threads, jobs, folder, setting, log)
             if options.scenarios is None or _STARTUP in options.scenarios:
-                startup(results, name, folder, 2 if options.quick else 4, log)
+                rounds = 2 if options.quick else 4
+                startup(results, name, folder, rounds, options.clock, log)
     except KeyboardInterrupt:
         note(f"\nstopped; what is measured is in {file}, the same command goes on from there")
         return 130
