@@ -274,11 +274,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         for side in sides:
             side.start(threads[0], texts[0])
-        if len(sides) > 1:
-            same = agreement(sides, texts[:256], threads[0])
         for count in threads:
             counts[count] = len(texts)
             counts[count] = measure(sides, texts, count, args.seconds / len(threads))
+            if len(sides) > 1 and same is None:  # on no more texts than there is time for
+                same = agreement(sides, texts[: min(256, counts[count])], count)
     except KeyboardInterrupt:
         interrupted = True
     report: dict[str, Any] = {
