@@ -33,9 +33,9 @@ class Setting:
     """How long to measure: `seconds` for both sides of a scenario together, in `rounds` turns."""
 
     rounds: int = 8
-    seconds: float = 4.0
+    seconds: float = 3.0
     server_rounds: int = 2
-    server_trial_seconds: float = 0.7
+    server_trial_seconds: float = 0.5
     agreement_texts: int = 128
     texts: int = 512
     clock: str = "wall"
