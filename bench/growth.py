@@ -264,6 +264,7 @@ def picture(data: Data, file: Path) -> None:
     image = figure(4.5 * len(parts), 4.0)
     for axes, part in zip(image.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
         if part == "heads":
             for job, colour in (("single", OWN_COLOUR), ("offline", PEER_COLOURS[0])):
                 rows = {count: row[job]["ratio"] for count, row in data[part].items()}
@@ -278,6 +279,7 @@ def picture(data: Data, file: Path) -> None:
             axes.set_ylabel("ms" if part == "length" else "texts a second")
         if part == "length":
             axes.set_yscale("log", base=2)
+            axes.yaxis.set_major_formatter("{x:g}")
         else:
             axes.set_ylim(bottom=0)
         tidy(axes)

@@ -253,6 +253,7 @@ def picture(data: Data, file: Path) -> None:
                 label = f"{kind}, {weights}"
                 axes.plot(rows, share, style, marker=".", color=colour, label=label)
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_ylim(0, 1.05)
         axes.set_title(isa)
         axes.set_xlabel("rows (tokens)")
