@@ -123,8 +123,9 @@ def call_sizes(data: Data) -> Figure:
     return picture
 
 
-PICTURES: dict[str, Callable[[Data], Figure]] = {
-    "ratios": bars,
-    "latency": latency_cdf,
-    "calls": call_sizes,
+# name -> the job it shows, how it is drawn
+PICTURES: dict[str, tuple[str, Callable[[Data], Figure]]] = {
+    "ratios": ("single/mixed", bars),
+    "latency": ("single/mixed", latency_cdf),
+    "calls": ("calls/mixed", call_sizes),
 }

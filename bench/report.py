@@ -195,5 +195,6 @@ def write_report(data: Data, folder: Path) -> None:
     (folder / "suite.md").write_text(markdown(data), encoding="utf-8")
     from . import plots
 
-    for name, draw in plots.PICTURES.items():
-        plots.save(draw(data), folder / f"{name}.svg")
+    for name, (job, draw) in plots.PICTURES.items():
+        if any("peer" in run for key, run in data["runs"].items() if key.endswith(f"/1/{job}")):
+            plots.save(draw(data), folder / f"{name}.svg")

@@ -153,7 +153,7 @@ def _streams(
         by_round = {n: [percentiles(r)[share] for r in times[n]] for n in times}
         report[f"ratio_{share}"] = ratio(by_round["peer"], by_round["affectrt"]).to_dict()
     for name in times:
-        every = sorted(t for round_ in times[name] for t in round_)
+        every = sorted(round(t, 7) for round_ in times[name] for t in round_)
         report[name]["cdf"] = [every[int(i * (len(every) - 1) / 100)] for i in range(101)]
     return report
 
