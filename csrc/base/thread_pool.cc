@@ -28,15 +28,27 @@ inline void relax_cpu() {
 
 class Barrier {
  public:
-  void reset(int members) { members_ = members; }
+  // Between two runs.
+  void reset(int members) {
+    members_ = members;
+    passed_ = 0;
+    slept_ = 0;
+  }
+  // Of the run that ended: how often all arrived, and at how many of these a member slept.
+  int passed() const { return passed_; }
+  int slept() const { return slept_; }
 
   void wait() {
     const uint32_t phase = phase_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
       arrived_.store(0, std::memory_order_relaxed);
       std::lock_guard<std::mutex> lock(mutex_);
+      ++passed_;
       phase_.store(phase + 1, std::memory_order_release);
-      if (sleepers_ > 0) released_.notify_all();
+      if (sleepers_ > 0) {
+        ++slept_;
+        released_.notify_all();
+      }
       return;
     }
     const auto passed = [&] { return phase_.load(std::memory_order_acquire) != phase; };
@@ -59,7 +71,10 @@ class Barrier {
   std::atomic<uint32_t> phase_{0};
   std::mutex mutex_;
   std::condition_variable released_;
-  int sleepers_ = 0;  // guarded by mutex_
+  // Guarded by mutex_.
+  int sleepers_ = 0;
+  int passed_ = 0;
+  int slept_ = 0;
 };
 
 class PoolTeam : public Team {
@@ -198,7 +213,23 @@ void ThreadPool::run(int wanted, const std::function<void(Team&)>& body) {
   std::unique_lock<std::mutex> lock(state->mutex);
   state->done.wait(lock, [&] { return state->running == 0; });
   state->body = nullptr;
+  judge(state->barrier.passed(), state->barrier.slept());
   if (state->failure) std::rethrow_exception(std::exchange(state->failure, nullptr));
+}
+
+bool ThreadPool::steps_pay() {
+  // Concurrent calls may both take the last one; no harm is done.
+  if (alone_.load(std::memory_order_relaxed) <= 0) return true;
+  alone_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void ThreadPool::judge(int barriers, int slept) {
+  if (barriers == 0) return;
+  const bool lost = 2 * slept > barriers;
+  const int penalty = lost ? std::min(kMostAlone, 2 * std::max(1, penalty_.load())) : 0;
+  penalty_ = penalty;
+  alone_ = penalty;
 }
 
 }  // namespace affectrt

@@ -36,11 +36,20 @@ class ThreadPool {
   // throw must not use barrier(), as the others would wait for it for ever.
   void run(int wanted, const std::function<void(Team&)>& body);
 
+  // Whether the next piece of work should use barriers, or one thread alone would be faster: where
+  // other processes hold the CPUs, members sleep at barriers until the missing one is scheduled
+  // again. False for a while, doubled up to kMostAlone calls, after a run that mostly slept.
+  bool steps_pay();
+
  private:
+  static constexpr int kMostAlone = 256;
   struct State;
   State* state_of_this_process();
+  void judge(int barriers, int slept);
 
   const int num_threads_;
+  std::atomic<int> alone_{0};    // pieces of work still to be done without barriers
+  std::atomic<int> penalty_{0};  // how many the last such run brought
   std::atomic<State*> state_{nullptr};
 };
 

@@ -2,6 +2,7 @@
 // scratch that is kept.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -60,8 +61,7 @@ class ChunkRunner {
   void run(const RowSpans& rows, const Work& work) {
     const std::vector<size_t> chunks = split(rows);
     const size_t count = chunks.size() - 1;
-    const int threads = pool_.num_threads();
-    if (threads == 1 || count >= 2 * static_cast<size_t>(threads)) {
+    if (threads() == 1 || count >= 2 * threads() || !pool_.steps_pay()) {
       run_apart(chunks, work);
     } else {
       run_together(chunks, work);
@@ -99,12 +99,7 @@ class ChunkRunner {
       }
       scratch_.give(std::move(scratch));
     };
-    if (pool_.num_threads() == 1) {
-      Team alone;
-      body(alone);
-    } else {
-      pool_.run(pool_.num_threads(), body);
-    }
+    pool_.run(static_cast<int>(std::min(chunks.size() - 1, threads())), body);
   }
 
   // Chunk by chunk, all threads on one.
@@ -125,6 +120,8 @@ class ChunkRunner {
     }
     for (std::unique_ptr<Scratch>& one : scratch) scratch_.give(std::move(one));
   }
+
+  size_t threads() const { return static_cast<size_t>(pool_.num_threads()); }
 
   ThreadPool pool_;
   ScratchPool<Scratch> scratch_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -42,6 +43,30 @@ TEST_CASE("the shares of a team cover everything once") {
       for (const auto& hit : hits) CHECK(hit == 1);
     }
   }
+}
+
+TEST_CASE("after a run that slept at its barriers, steps do not pay for a while") {
+  ThreadPool pool(2);
+  CHECK(pool.steps_pay());
+  const auto run = [&](bool late) {
+    pool.run(2, [&](Team& team) {
+      for (int step = 0; step < 4; ++step) {
+        if (late && team.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        team.barrier();
+      }
+    });
+  };
+  bool pays = true;
+  for (int tries = 0; tries < 50 && pays; ++tries) {  // a busy machine may hold both back
+    run(true);
+    pays = pool.steps_pay();
+  }
+  CHECK_FALSE(pays);
+  CHECK_FALSE(pool.steps_pay());  // two pieces of work the first time
+  CHECK(pool.steps_pay());
+
+  pool.run(2, [](Team&) {});  // says nothing of barriers
+  CHECK(pool.steps_pay());
 }
 
 TEST_CASE("barriers order what the members write") {
