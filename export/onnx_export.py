@@ -353,7 +353,7 @@ def _additive_local_mask(config: Any, attention_mask: Tensor, **_: Any) -> Tenso
     """[batch, 1, tokens, tokens]: tokens further away than the window are blocked as well."""
     places = torch.arange(attention_mask.shape[1])
     far = (places[None, :] - places[:, None]).abs() > config.sliding_window
-    blocked = (attention_mask[:, None, None, :] == 0) | far[None, None]
+    blocked: Tensor = (attention_mask[:, None, None, :] == 0) | far[None, None]
     return blocked.to(torch.float32) * torch.finfo(torch.float32).min
 
 

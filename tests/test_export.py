@@ -184,7 +184,7 @@ def test_fine_tuned_checkpoint_through_export_and_verify(
             assert head.metrics[best]["source"] > 0.9
             assert abs(head.metrics[best]["product"] - head.metrics[best]["source"]) <= 0.003
         assert (
-            len(steps) == len(set(steps)) == {"fp32": 6, "int8": 7, "int8-accurate": 5}[precision]
+            len(steps) == len(set(steps)) == {"fp32": 6, "int8": 7, "int8-accurate": 4}[precision]
         )
 
         again = verify(out, checkpoint, data=data)
