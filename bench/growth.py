@@ -26,6 +26,7 @@ import affectrt
 
 from .inputs import goemotions, joined
 from .plots import OWN_COLOUR, PEER_COLOURS, figure, save, tidy
+from .report import write_results
 from .timing import ROOT, Spread, interleave, machine, ratio, seconds, spread
 
 RESULTS = ROOT / "bench" / "results"
@@ -303,11 +304,7 @@ def main() -> int:
     for part in PARTS:
         if part in arguments.only:
             data[part] = work[part](arguments.seconds)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(data, indent=1) + "\n"
-    (arguments.out / "growth.json").write_text(text, encoding="utf-8")
-    (arguments.out / "growth.md").write_text(markdown(data), encoding="utf-8")
-    picture(data, arguments.out / "growth.png")
+    picture(data, write_results(arguments.out, "growth", data, markdown(data)))
     return 0
 
 

@@ -24,6 +24,7 @@ import affectrt
 
 from .inputs import goemotions
 from .plots import OWN_COLOUR, PEER_COLOURS, figure, save, tidy
+from .report import write_results
 from .timing import ROOT, interleave, limit_threads, machine, quantile
 
 RESULTS = ROOT / "bench" / "results"
@@ -314,11 +315,7 @@ def main() -> int:
     parser.add_argument("--provisional", action="store_true", help="say so in the report")
     arguments = parser.parse_args()
     data = measure(arguments)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(data, indent=1) + "\n"
-    (arguments.out / "kernels.json").write_text(text, encoding="utf-8")
-    (arguments.out / "kernels.md").write_text(markdown(data), encoding="utf-8")
-    picture(data, arguments.out / "kernels.png")
+    picture(data, write_results(arguments.out, "kernels", data, markdown(data)))
     return 0
 
 

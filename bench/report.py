@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -184,6 +185,15 @@ def markdown(data: Data) -> str:
         *(["Not measured:", "", *failures, ""] if failures else []),
     ]
     return "\n".join(lines)
+
+
+def write_results(folder: Path, name: str, data: Data, text: str) -> Path:
+    """`data` and the report `text` as `name`.json and `name`.md; the path for its picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = json.dumps(data, indent=1) + "\n"
+    (folder / f"{name}.json").write_text(plain, encoding="utf-8")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return folder / f"{name}.png"
 
 
 def write_report(data: Data, folder: Path) -> None:

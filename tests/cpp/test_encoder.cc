@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "encoder_checks.h"
 #include "encoders/classifier_heads.h"
 #include "encoders/text_encoder.h"
 #include "kernels/dispatch.h"
@@ -36,13 +37,6 @@ std::string config_json(const std::string& more = R"(,"affectrt":{"pooling":"mea
          R"("num_hidden_layers":2,"vocab_size":40,"max_position_embeddings":200,)"
          R"("type_vocab_size":2,"hidden_act":"gelu","layer_norm_eps":1e-12)" +
          more + "}";
-}
-
-std::vector<float> normals(std::mt19937* random, size_t count, float scale, float mean = 0.0F) {
-  std::normal_distribution<float> normal(mean, scale);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(*random);
-  return values;
 }
 
 SafetensorsImage float_weights() {
@@ -302,21 +296,6 @@ double largest_difference(Model* model, const PlainBert& plain, Pooling pooling)
     }
   }
   return worst;
-}
-
-template <class Call>
-std::string refusal(ErrorKind kind, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    CHECK(error.kind() == kind);
-    return error.what();
-  }
-  return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 constexpr const char* kUp = "encoder.encoder.layer.1.intermediate.dense";

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "encoder_checks.h"
 #include "encoders/attention.h"
 #include "encoders/classifier_heads.h"
 #include "encoders/text_encoder.h"
@@ -24,28 +25,6 @@
 using namespace affectrt;
 
 namespace {
-
-std::vector<float> normals(std::mt19937* random, size_t count, float scale, float mean = 0.0F) {
-  std::normal_distribution<float> normal(mean, scale);
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(*random);
-  return values;
-}
-
-template <class Call>
-std::string refusal(ErrorKind kind, Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    CHECK(error.kind() == kind);
-    return error.what();
-  }
-  return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 struct Weights {
   std::mt19937 random{23};
