@@ -47,6 +47,20 @@ _BERT = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "unk": "[UNK]", "mask":
 _ROBERTA = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 
 
+def _pieces(tokenizer: Any, inside: str = "") -> list[str]:
+    """The words of `CORPUS` and their characters: the same list in every process.
+
+    The trainers of `tokenizers` break ties by the order of a hash map, BPE's excepted; another
+    vocabulary is another random network.
+    """
+    words: dict[str, None] = {}
+    for line in CORPUS:
+        text = tokenizer.normalizer.normalize_str(line)
+        words |= dict.fromkeys(w for w, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    letters = sorted(set("".join(words)))
+    return list(dict.fromkeys([*words, *letters, *(inside + c for c in letters)]))
+
+
 def make_tokenizer(family: str) -> Any:
     """A `tokenizers.Tokenizer` of the kind that the family's checkpoints come with."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -56,14 +70,13 @@ def make_tokenizer(family: str) -> Any:
     if names is _BERT:
         order = ("pad", "unk", "cls", "sep", "mask")
     special = [names[n] for n in order]
-    trainer: Any
     if family in ("bert", "distilbert", "electra", "mpnet"):
         tokenizer = Tokenizer(models.WordPiece(unk_token=names["unk"]))
         tokenizer.normalizer = normalizers.BertNormalizer()
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=400, special_tokens=special, show_progress=False
-        )
+        pieces = _pieces(tokenizer, inside="##")
+        vocab = {piece: i for i, piece in enumerate(special + pieces)}
+        tokenizer.model = models.WordPiece(vocab, unk_token=names["unk"])
     elif family in ("roberta", "deberta", "modernbert"):
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,14 +86,15 @@ def make_tokenizer(family: str) -> Any:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
+        tokenizer.train_from_iterator(CORPUS * 3, trainer)
     else:
         tokenizer = Tokenizer(models.Unigram())
         tokenizer.normalizer = normalizers.NFKC()
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=300, special_tokens=special, unk_token=names["unk"], show_progress=False
-        )
-    tokenizer.train_from_iterator(CORPUS * 3, trainer)
+        scored = [(piece, 0.0) for piece in special]
+        scored += [(piece, -4.0 - 0.01 * i) for i, piece in enumerate(_pieces(tokenizer))]
+        tokenizer.model = models.Unigram(scored, special.index(names["unk"]), False)
+    tokenizer.add_special_tokens(special)
     ids = [(names[n], tokenizer.token_to_id(names[n])) for n in ("cls", "sep")]
     if names is _ROBERTA:
         pair = "<s> $A </s> </s> $B </s>"

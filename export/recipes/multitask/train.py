@@ -49,6 +49,7 @@ class Settings:
     save_every: int = 200
     eval_every: int = 1000
     eval_rows: int = 200
+    bf16: int = 0
 
 
 def new_model(base: Path, heads: Sequence[HeadSpec]) -> PooledEncoder:
@@ -121,10 +122,15 @@ class Teacher:
 
 
 def loss_of(
-    model: PooledEncoder, losses: dict[str, HeadLoss], batch: Batch, tokens: Tokens
+    model: PooledEncoder,
+    losses: dict[str, HeadLoss],
+    batch: Batch,
+    tokens: Tokens,
+    bf16: bool = False,
 ) -> dict[str, tuple[Tensor, int]]:
     """By head: the sum of its loss over the batch, and the rows that it was summed over."""
-    logits = model(*pad([row for _, row in batch]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = model(*pad([row for _, row in batch]))
     rows: dict[str, list[int]] = defaultdict(list)
     for i, (example, _) in enumerate(batch):
         for name in example.targets:
@@ -231,7 +237,7 @@ def train(
             group["lr"] = rate * factor(step - 1, settings.steps)
         batch = guide.soften(raw, tokens, settings.teacher_weight) if guide else raw
         model.train()
-        parts = loss_of(model, losses, batch, tokens)
+        parts = loss_of(model, losses, batch, tokens, bool(settings.bf16))
         # Over the usual number of rows, not this batch's: every example weighs the same, in
         # batches of long rows and of short ones.
         total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
