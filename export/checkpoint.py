@@ -221,6 +221,7 @@ def save_pooled_checkpoint(
     """Write `model` as a pooled checkpoint directory; `card` travels into the exported manifest."""
     path.mkdir(parents=True, exist_ok=True)
     config = model.encoder.config.to_dict()
+    config.pop("_name_or_path", None)  # where the base lay is nobody's business
     config["affectrt"] = {
         "pooling": model.pooling,
         "heads": [asdict(h) for h in model.specs],

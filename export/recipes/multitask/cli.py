@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from affectrt.export.unpack import unpack_checkpoint
+
 from .inputs import Tokens
 from .packs import MODELS, SOURCES, heads_of
 from .report import finish
@@ -36,6 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     names = [n for n in MODELS[args.model] if not args.only or n in args.only]
     sources = [SOURCES[name](args.data) for name in names]
     tokens = Tokens(args.base / "tokenizer.json")
+    start, teacher = (
+        unpack_checkpoint(path, args.out / name)
+        if path is not None and path.suffix == ".affect"
+        else path
+        for name, path in (("start", args.start), ("teacher", args.teacher))
+    )
     torch.manual_seed(args.seed)  # the heads' first weights
     model = new_model(args.base, heads_of(sources))
     settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
@@ -45,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         tokens,
         settings,
         args.out,
-        start=args.start,
-        teacher=args.teacher,
+        start=start,
+        teacher=teacher,
         stop_step=args.stop_step,
         resume=args.resume,
     )
@@ -93,8 +101,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the text packs")
     parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
     parser.add_argument("--only", nargs="+", choices=tuple(SOURCES), help="these packs alone")
-    parser.add_argument("--start", type=Path, help="pooled checkpoint to take trunk and heads of")
-    parser.add_argument("--teacher", type=Path, help="pooled checkpoint to distil shared heads of")
+    parser.add_argument("--start", type=Path, help="pooled checkpoint or model file to take trunk and heads of")
+    parser.add_argument("--teacher", type=Path, help="pooled checkpoint or model file to distil shared heads of")
     for name, text in _SETTINGS.items():
         default = getattr(Settings, name)
         flag = f"--{name.replace('_', '-')}"
