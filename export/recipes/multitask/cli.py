@@ -101,8 +101,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the text packs")
     parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
     parser.add_argument("--only", nargs="+", choices=tuple(SOURCES), help="these packs alone")
-    parser.add_argument("--start", type=Path, help="pooled checkpoint or model file to take trunk and heads of")
-    parser.add_argument("--teacher", type=Path, help="pooled checkpoint or model file to distil shared heads of")
+    either = "pooled checkpoint or model file (.affect)"
+    parser.add_argument("--start", type=Path, help=f"{either} to take trunk and heads of")
+    parser.add_argument("--teacher", type=Path, help=f"{either} to distil shared heads of")
     for name, text in _SETTINGS.items():
         default = getattr(Settings, name)
         flag = f"--{name.replace('_', '-')}"
