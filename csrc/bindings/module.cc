@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_errors(m);
   affectrt::bind_tokenizer(m);
   affectrt::bind_model(m);
+  affectrt::bind_conversation(m);
   affectrt::bind_speech(m);
 }
