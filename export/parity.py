@@ -17,10 +17,10 @@ import numpy as np
 from tokenizers import Encoding
 
 from affectrt.errors import ExportError
+from affectrt.metrics import ERROR_METRICS, BoolArray, FloatArray, pearson, task_metrics
 
 from .checkpoint import HeadSpec, LoadedCheckpoint
 from .data import ParityData
-from .metrics import ERROR_METRICS, BoolArray, FloatArray, pearson, task_metrics
 from .onnx_export import Feeds, pad_id, torch_logits
 from .tokens import encode_inputs, read_tokenizer, tokenizer_note
 

@@ -26,6 +26,7 @@ from affectrt.export.recipes.multitask.inputs import Tokens, Turn, history_turn
 from affectrt.export.recipes.multitask.losses import HeadLoss, fold
 from affectrt.export.recipes.multitask.mixture import Mixture
 from affectrt.export.recipes.multitask.train import factor
+from affectrt.metrics import squad_f1
 
 FEW = ["goemotions", "reccon", "nlupp", "emobank"]
 
@@ -284,7 +285,7 @@ def test_missing_dev_is_a_fixed_part_of_train(data: Path) -> None:
     ],
 )
 def test_squad_f1(truth: str, answer: str, f1: float) -> None:
-    assert spans.squad_f1(truth, answer) == pytest.approx(f1)
+    assert squad_f1(truth, answer) == pytest.approx(f1)
 
 
 def test_best_span_is_ordered_and_beats_no_answer() -> None:

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from affectrt.export.checkpoint import HeadSpec
-from affectrt.export.metrics import f1_per_label
 from affectrt.export.recipes.goemotions import (
     fit_temperature,
     fit_thresholds,
     fit_unsure_bound,
     sigmoid,
 )
+from affectrt.metrics import f1_per_label
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from affectrt.export.checkpoint import TOKEN_TASKS, HeadSpec, PooledEncoder
-from affectrt.export.metrics import f1_per_label, micro_f1, pearson
 from affectrt.export.recipes.goemotions import calibration_error, sigmoid
+from affectrt.metrics import answer_statistics, f1_per_label, micro_f1, pearson
 
 from .decisions import (
     decide_flags,
@@ -23,7 +23,7 @@ from .decisions import (
 )
 from .inputs import Tokens, pad, token_span
 from .packs import REPLY_CANDIDATES, Example, Source
-from .spans import best_span, detection_f1, squad_f1
+from .spans import best_span
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -266,22 +266,10 @@ def span_figures(
     examples: Sequence[Example], logits: Logits, tokens: Tokens, margin: float
 ) -> dict[str, float]:
     """F1pos, EM, F1neg and F1 of Poria et al. 2021, one example a gold span, in percent."""
-    texts = predicted_spans(examples, logits, tokens, margin)
-    positive, negative = [], []
-    empty_wrong = 0
-    for example, text in zip(examples, texts, strict=True):
-        spans = example.targets["cause_span"]
-        positive += [squad_f1(example.text[start:end], text) for start, end in spans]
-        empty_wrong += len(spans) * (not text)
-        if not spans:
-            negative.append(float(not text))
-    everything = positive + negative
-    return {
-        "f1_pos": 100 * float(np.mean(positive)) if positive else 0.0,
-        "exact_match": 100 * float(np.mean(np.equal(positive, 1.0))) if positive else 0.0,
-        "f1_neg": 100 * detection_f1(int(sum(negative)), empty_wrong, len(negative)),
-        "f1": 100 * float(np.mean(everything)) if everything else 0.0,
-    }
+    truth = [[e.text[start:end] for start, end in e.targets["cause_span"]] for e in examples]
+    found = answer_statistics(truth, predicted_spans(examples, logits, tokens, margin))
+    figures = found.figures(found.rows.sum(axis=0, keepdims=True))
+    return {name: 100 * float(value[0]) for name, value in figures.items()}
 
 
 def flags_of(spec: HeadSpec, example: Example, count: int, tokens: Tokens) -> Bools:
