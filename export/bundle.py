@@ -51,10 +51,11 @@ _KNOWN_KEYS: dict[str, tuple[str, ...] | None] = {
     "description": None,
     "version": None,
     "modality": None,
-    "model": ("family", "precision", "onnx", "weights"),
+    "model": ("family", "precision", "onnx", "weights", "embedding"),
     "input": ("max_tokens",),
     "heads": (
-        *("name", "task", "output", "labels", "thresholds", "calibration", "unsure_below"),
+        *("name", "task", "input", "output", "labels", "thresholds", "calibration"),
+        *("unsure_below", "ranges", "margin"),
         *("metrics", "data", "licence"),
     ),
     "licence": ("weights", "non_commercial", "notice"),

@@ -354,6 +354,11 @@ def _pooled(
             raise ExportError(f"{path}: head {spec.name!r} has task {spec.task!r}, not of {TASKS}")
         heads.append(spec)
     hf_config = _hf_config(path, config)
+    if own.get("pooling") == "mean_first" and not FAMILIES[config["model_type"]]:
+        raise ExportError(
+            f'{path / "config.json"}: pooling "mean_first" goes by token types, which model_type '
+            f'{config["model_type"]!r} has not; use "mean" or "cls"'
+        )
 
     from_config: Any = AutoModel.from_config
 

@@ -6,7 +6,10 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectrt.export import HeadSpec
 
 FAMILIES = (
     "bert",
@@ -275,31 +278,54 @@ def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 45
     return save(folder, model.eval(), tokenizer)
 
 
-def write_pooled_checkpoint(folder: Path, pooling: str = "mean", family: str = "bert") -> Path:
-    """One of our own: an encoder, pooling, a multi-label and a regression head, with a card."""
+def pooled_heads() -> tuple[HeadSpec, ...]:
+    """A multi-label and a regression head."""
+    from affectrt.export import HeadSpec
+
+    emotion = HeadSpec(
+        "emotion", "multi_label", LABELS, "emotion", (0.4, 0.5, 0.6, 0.5), 1.25, unsure_below=0.3
+    )
+    return emotion, HeadSpec("vad", "regression", ("valence", "arousal"), "vad")
+
+
+def heads_of_every_task() -> tuple[HeadSpec, ...]:
+    """One head of every task and of every input."""
+    from affectrt.export import HeadSpec
+
+    emotion, _ = pooled_heads()
+    ranges = ((-1.0, 1.0), (-0.25, 0.25))
+    bio = ("O", "B-who", "I-who", "B-when it was", "I-when it was")
+    return (
+        emotion,
+        HeadSpec("mood", "single_label", LABELS, "mood", (0.5, 1.0, 0.125, 1.0), 0.8, input="turn"),
+        HeadSpec("level", "ordinal", ("none", "weak", "strong"), "level", input="turn"),
+        HeadSpec("vad", "regression", ("valence", "arousal"), "vad", ranges=ranges),
+        HeadSpec("slots", "token_labels", bio, "slots"),
+        HeadSpec("words", "token_flags", ("er", "ip"), "words", (0.5, 0.4), input="turn"),
+        HeadSpec("cause", "multi_label", ("yes",), "cause", (0.4,), input="cause"),
+        HeadSpec("cause_span", "span", ("start", "end"), "cause_span", input="cause", margin=0.25),
+        HeadSpec("reply", "single_label", LABELS, "reply", input="reply"),
+    )
+
+
+def write_pooled_checkpoint(
+    folder: Path,
+    pooling: str = "mean",
+    family: str = "bert",
+    heads: Sequence[HeadSpec] | None = None,
+) -> Path:
+    """One of our own: an encoder, pooling, heads (those of `pooled_heads` if not given), a card."""
     import torch
     from transformers import AutoModel
 
-    from affectrt.export import HeadSpec, PooledEncoder, save_pooled_checkpoint
+    from affectrt.export import PooledEncoder, save_pooled_checkpoint
 
     torch.manual_seed(13)
     tokenizer = make_tokenizer(family)
     config = make_config(family, tokenizer, LABELS, None)
     extra = {"add_pooling_layer": False} if family == "bert" else {}
     encoder = AutoModel.from_config(config, **extra)
-    heads = (
-        HeadSpec(
-            "emotion",
-            "multi_label",
-            LABELS,
-            "emotion",
-            (0.4, 0.5, 0.6, 0.5),
-            1.25,
-            unsure_below=0.3,
-        ),
-        HeadSpec("vad", "regression", ("valence", "arousal"), "vad"),
-    )
-    model = PooledEncoder(encoder, heads, pooling).eval()
+    model = PooledEncoder(encoder, heads or pooled_heads(), pooling).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -109,7 +110,8 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(enc
 
 # What JSON Schema cannot say, or what is not about affectrt.json.
 BEYOND_SCHEMA = re.compile(
-    r"stands twice|is also|thresholds? for \d+ labels|two heads are named|levels deep"
+    r"stands twice|is also|(thresholds|ranges) for \d+ labels|two heads are named|levels deep"
+    r"|not below its highest|the name of a kind of span|since it follows|followed by its I-"
     r"|which is not there|affectrt\.json says \d|SHA-256"
 )
 
@@ -163,6 +165,7 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["", "a", "A", "a b", "a\n", "\n", "é", "\x7f", "model.onnx", "0" * 64]),
     st.sampled_from(["single_label", "multi_label", "regression", "weights.safetensors", "text"]),
+    st.sampled_from(["ordinal", "span", "token_labels", "token_flags", "turn", "cause", "O"]),
     st.sampled_from(["x" * 64, "x" * 65, "x" * 256, "é" * 256, "é" * 257, "a.b-c_d", ".a", "-a"]),
     st.text(max_size=5),
 )
@@ -190,6 +193,7 @@ NEW_KEYS = st.sampled_from(
             "other",
         ),
         *("weights", "onnx", "thresholds", "calibration", "unsure_below", "metrics", "temperature"),
+        *("input", "ranges", "margin", "embedding"),
         *("notice", "non_commercial", "checkpoint", "sha256", "bytes", "weights.safetensors"),
         *("a/b", "../a", "a//b", "/a", "a/", ".a", "a.", "a\\b", "affectrt.json", "é", "a\n", ""),
     ]
@@ -207,6 +211,25 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+# What a head of each task has, and what it must not have of a multi-label one.
+HEADS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({}, ()),
+    ({"task": "single_label"}, ("thresholds",)),
+    ({"task": "single_label", "input": "turn"}, ()),
+    ({"task": "ordinal", "thresholds": [1, 1e-9]}, ()),
+    (
+        {"task": "regression", "ranges": [[0, 1], [-1e9, 1e9]]},
+        ("thresholds", "calibration", "unsure_below"),
+    ),
+    ({"task": "span", "margin": -0.5, "input": "cause"}, ("thresholds", "unsure_below")),
+    (
+        {"task": "token_labels", "labels": ["O", "B-x", "I-x", "B-y z", "I-y z"]},
+        ("thresholds", "unsure_below"),
+    ),
+    ({"task": "token_flags", "input": "reply"}, ("unsure_below",)),
+]
+
+
 @settings(
     max_examples=800,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -217,13 +240,10 @@ def test_reader_accepts_what_the_schema_accepts(data: st.DataObject, unpacked: P
     changed = manifest()
     changed["source"] = {"checkpoint": "x", "sha256": "0" * 64}
     changed["licence"] = {"weights": "x", "non_commercial": True, "notice": "x"}
-    task = data.draw(st.sampled_from(["multi_label", "single_label", "regression"]))
-    if task != "multi_label":
-        changed["heads"][0]["task"] = task
-        for key in ("thresholds", "calibration", "unsure_below")[
-            : 3 if task == "regression" else 1
-        ]:
-            del changed["heads"][0][key]
+    change, dropped = data.draw(st.sampled_from(HEADS))
+    changed["heads"][0].update(copy.deepcopy(change))
+    for key in dropped:
+        del changed["heads"][0][key]
     for _ in range(data.draw(st.integers(0, 2))):
         container, key = data.draw(st.sampled_from(places(changed)))
         kind = data.draw(st.sampled_from(["replace", "replace", "delete", "add", "copy"]))

@@ -389,6 +389,7 @@ def test_manifest_as_the_core_read_it(model: _core.Model, folder: Path) -> None:
     assert manifest["heads"][1] == {
         "name": "signs",
         "task": "multi_label",
+        "input": "text",
         "labels": ["p", "q", "r", "s"],
         "thresholds": [0.2, 0.4, 0.6, 0.8],
         "temperature": 0.5,

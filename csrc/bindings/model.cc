@@ -122,58 +122,165 @@ struct PyHeadScores {
   py::array scores;
   py::array decided;
   py::array unsure;
+  py::object levels = py::none();       // of ordinal heads
+  py::object token_begin = py::none();  // of heads that read tokens
+  py::object spans = py::none();
+  py::object span_scores = py::none();
+  py::object span_begin = py::none();
 };
 
 struct PyPrediction {
+  std::vector<int32_t> answered;
   std::vector<PyHeadScores> heads;
   py::array token_counts;
   py::array truncated;
+  py::object embeddings = py::none();
 };
 
-PyPrediction to_python(Prediction prediction) {
+// Spans as int32 [spans, 6]: first and last token, label, whether decided, characters begin:end.
+constexpr py::ssize_t kSpanColumns = 6;
+
+void add_spans(const HeadScores& head, PyHeadScores* to) {
+  std::vector<int32_t> columns;
+  std::vector<float> scores;
+  for (const TokenSpan& span : head.spans) {
+    columns.insert(columns.end(),
+                   {span.first, span.last, span.label, span.decided ? 1 : 0, span.begin, span.end});
+    scores.push_back(span.score);
+  }
+  const auto count = static_cast<py::ssize_t>(scores.size());
+  const auto texts = static_cast<py::ssize_t>(head.span_begin.size());
+  const py::dtype int32 = py::dtype::of<int32_t>();
+  to->spans = array_of(std::move(columns), {count, kSpanColumns}, int32);
+  to->span_scores = array_of(std::move(scores), {count}, py::dtype::of<float>());
+  to->span_begin = array_of(head.span_begin, {texts}, int32);
+  to->token_begin = array_of(head.token_begin, {texts}, int32);
+}
+
+PyHeadScores to_python(HeadScores head) {
   const py::dtype float32 = py::dtype::of<float>();
   const py::dtype boolean = py::dtype::of<bool>();
-  const py::ssize_t rows = static_cast<py::ssize_t>(prediction.token_counts.size());
-  PyPrediction result;
-  for (HeadScores& head : prediction.heads) {
-    const std::vector<py::ssize_t> matrix = {rows, head.width};
-    result.heads.push_back({array_of(std::move(head.logits), matrix, float32),
-                            array_of(std::move(head.scores), matrix, float32),
-                            array_of(std::move(head.decided), matrix, boolean),
-                            array_of(std::move(head.unsure), {rows}, boolean)});
-  }
-  result.token_counts =
-      array_of(std::move(prediction.token_counts), {rows}, py::dtype::of<int32_t>());
-  result.truncated = array_of(std::move(prediction.truncated), {rows}, boolean);
+  const auto rows = static_cast<py::ssize_t>(head.logits.size()) / head.width;
+  const auto texts = static_cast<py::ssize_t>(head.unsure.size());
+  const std::vector<py::ssize_t> matrix = {rows, head.width};
+  PyHeadScores result;
+  if (!head.levels.empty()) result.levels = array_of(head.levels, {rows}, float32);
+  if (!head.token_begin.empty()) add_spans(head, &result);
+  result.logits = array_of(std::move(head.logits), matrix, float32);
+  result.scores = array_of(std::move(head.scores), matrix, float32);
+  result.decided = array_of(std::move(head.decided), matrix, boolean);
+  result.unsure = array_of(std::move(head.unsure), {texts}, boolean);
   return result;
 }
 
-PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_list,
-                     const std::vector<int32_t>& heads, const py::object& progress,
-                     int32_t max_tokens) {
-  const Texts texts(text_list, pair_list);
-  std::exception_ptr raised;  // by a signal handler or by `progress`
-  const auto between_batches = [&](size_t done, size_t total) {
+PyPrediction to_python(Prediction prediction) {
+  const py::dtype boolean = py::dtype::of<bool>();
+  const auto rows = static_cast<py::ssize_t>(prediction.token_counts.size());
+  PyPrediction result;
+  result.answered = std::move(prediction.answered);
+  for (HeadScores& head : prediction.heads) result.heads.push_back(to_python(std::move(head)));
+  result.token_counts =
+      array_of(std::move(prediction.token_counts), {rows}, py::dtype::of<int32_t>());
+  result.truncated = array_of(std::move(prediction.truncated), {rows}, boolean);
+  if (prediction.embedding_width > 0) {
+    result.embeddings = array_of(std::move(prediction.embeddings),
+                                 {rows, prediction.embedding_width}, py::dtype::of<float>());
+  }
+  return result;
+}
+
+// What a call may ask for, and its work without the GIL.
+class PyCall {
+ public:
+  PyCall(const py::object& heads, py::object progress, int32_t max_tokens, bool embeddings)
+      : progress_(std::move(progress)) {
+    // An empty list stands for the default, unless embeddings are something to ask for.
+    if (!heads.is_none()) wanted_.heads = heads.cast<std::vector<int32_t>>();
+    if (wanted_.heads && wanted_.heads->empty() && !embeddings) wanted_.heads.reset();
+    wanted_.max_tokens = max_tokens;
+    wanted_.embeddings = embeddings;
+    wanted_.progress = [this](size_t done, size_t total) { return goes_on(done, total); };
+  }
+  PyCall(const PyCall&) = delete;
+  PyCall& operator=(const PyCall&) = delete;
+
+  // work(wanted) -> Prediction
+  template <class Work>
+  PyPrediction run(const Work& work) {
+    Prediction prediction;
+    try {
+      const py::gil_scoped_release no_gil;
+      prediction = work(wanted_);
+    } catch (const Error&) {
+      if (raised_) std::rethrow_exception(raised_);
+      throw;
+    }
+    return to_python(std::move(prediction));
+  }
+
+ private:
+  bool goes_on(size_t done, size_t total) {
     if (interpreter_ends) return false;
     const py::gil_scoped_acquire gil;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (!progress.is_none()) progress(done, total);
+      if (!progress_.is_none()) progress_(done, total);
       return true;
     } catch (...) {
-      raised = std::current_exception();
+      raised_ = std::current_exception();
       return false;
     }
-  };
-  Prediction prediction;
-  try {
-    const py::gil_scoped_release no_gil;
-    prediction = model.predict(texts.inputs, heads, between_batches, max_tokens);
-  } catch (const Error&) {
-    if (raised) std::rethrow_exception(raised);
-    throw;
   }
-  return to_python(std::move(prediction));
+
+  py::object progress_;
+  Wanted wanted_;
+  std::exception_ptr raised_;  // by a signal handler or by `progress`
+};
+
+using IntArray = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
+
+// Values of an int32 array of one dimension.
+std::vector<int32_t> values_of(const IntArray& array, const char* name) {
+  if (array.ndim() != 1) {
+    throw Error(ErrorKind::kInput, std::string(name) + " has " + std::to_string(array.ndim()) +
+                                       " dimensions; one is needed");
+  }
+  return {array.data(), array.data() + array.size()};
+}
+
+// (ids, type_ids, a_tokens, a_offsets or None) of each pass.
+std::vector<TokenRow> passes_of(py::handle list) {
+  std::vector<TokenRow> rows;
+  for (const py::object& item : items_of(list, "passes")) {
+    const auto [ids, types, a_tokens, offsets] =
+        item.cast<std::tuple<IntArray, IntArray, int32_t, py::object>>();
+    TokenRow row;
+    row.ids = values_of(ids, "ids");
+    row.type_ids = values_of(types, "type_ids");
+    row.a_tokens = a_tokens;
+    if (!offsets.is_none()) {
+      const auto pairs = offsets.cast<IntArray>();
+      if (pairs.ndim() != 2 || pairs.shape(1) != 2) {
+        throw Error(ErrorKind::kInput, "a_offsets must be an array [tokens, 2]");
+      }
+      for (py::ssize_t i = 0; i < pairs.shape(0); ++i) {
+        row.a_offsets.push_back(
+            {static_cast<uint32_t>(pairs.at(i, 0)), static_cast<uint32_t>(pairs.at(i, 1))});
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_list, PyCall* call) {
+  const Texts texts(text_list, pair_list);
+  return call->run([&](const Wanted& wanted) { return model.predict(texts.inputs, wanted); });
+}
+
+PyPrediction predict_passes(const Model& model, py::handle list, PyCall* call) {
+  const std::vector<TokenRow> passes = passes_of(list);
+  return call->run([&](const Wanted& wanted) { return model.predict_passes(passes, wanted); });
 }
 
 py::dict cpu_info() {
@@ -269,12 +376,19 @@ void bind_model(py::module_& m) {
       .def_readonly("logits", &PyHeadScores::logits)
       .def_readonly("scores", &PyHeadScores::scores)
       .def_readonly("decided", &PyHeadScores::decided)
-      .def_readonly("unsure", &PyHeadScores::unsure);
+      .def_readonly("unsure", &PyHeadScores::unsure)
+      .def_readonly("levels", &PyHeadScores::levels)
+      .def_readonly("token_begin", &PyHeadScores::token_begin)
+      .def_readonly("spans", &PyHeadScores::spans)
+      .def_readonly("span_scores", &PyHeadScores::span_scores)
+      .def_readonly("span_begin", &PyHeadScores::span_begin);
 
   py::class_<PyPrediction>(m, "Prediction", py::is_final())
+      .def_readonly("answered", &PyPrediction::answered)
       .def_readonly("heads", &PyPrediction::heads)
       .def_readonly("token_counts", &PyPrediction::token_counts)
-      .def_readonly("truncated", &PyPrediction::truncated);
+      .def_readonly("truncated", &PyPrediction::truncated)
+      .def_readonly("embeddings", &PyPrediction::embeddings);
 
   py::class_<Model, std::shared_ptr<Model>>(m, "Model", py::is_final())
       .def_static(
@@ -293,14 +407,30 @@ void bind_model(py::module_& m) {
       .def(
           "predict",
           [](const Model& model, const py::object& texts, const py::object& pairs,
-             const std::vector<int32_t>& heads, const py::object& progress, int32_t max_tokens) {
+             const py::object& heads, const py::object& progress, int32_t max_tokens,
+             bool embeddings) {
             return as_call([&] {
-              return py::cast(predict(model, texts, pairs, heads, progress, max_tokens));
+              PyCall call(heads, progress, max_tokens, embeddings);
+              return py::cast(predict(model, texts, pairs, &call));
             });
           },
-          py::arg("texts"), py::arg("pairs") = py::none(),
-          py::arg("heads") = std::vector<int32_t>(), py::arg("progress") = py::none(),
-          py::arg("max_tokens") = 0)
+          py::arg("texts"), py::arg("pairs") = py::none(), py::arg("heads") = py::none(),
+          py::arg("progress") = py::none(), py::arg("max_tokens") = 0,
+          py::arg("embeddings") = false)
+      .def(
+          "predict_passes",
+          [](const Model& model, const py::object& passes, const py::object& heads,
+             const py::object& progress, bool embeddings) {
+            return as_call([&] {
+              PyCall call(heads, progress, 0, embeddings);
+              return py::cast(predict_passes(model, passes, &call));
+            });
+          },
+          py::arg("passes"), py::arg("heads") = py::none(), py::arg("progress") = py::none(),
+          py::arg("embeddings") = false)
+      .def_property_readonly("text_heads", [](const Model& model) { return model.text_heads(); })
+      .def_property_readonly("embedding_width",
+                             [](const Model& model) { return model.embedding_width(); })
       .def_property_readonly("manifest_json",
                              [](const Model& model) { return manifest_json(model.manifest()); })
       .def_property_readonly("raw_manifest",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "base/json.h"
 #include "bundle/entry_names.h"
@@ -22,54 +23,129 @@ constexpr size_t kMaxTextLength = 16'384;
 constexpr size_t kMaxListed = 1024;  // data sets, metrics
 constexpr double kMinTemperature = 1e-3;
 constexpr double kMaxTemperature = 1e3;
+// Single-label scores are divided by their thresholds.
+constexpr double kLeastDivisor = 1e-9;
+constexpr double kMaxValue = 1e9;                         // of ranges and margins
 constexpr int64_t kMaxFileBytes = 9'007'199'254'740'991;  // 2^53 - 1: exact in every JSON reader
 
-Task read_task(const JsonField& field) {
-  const std::string& task = field.line(1, kMaxLineLength);
-  if (task == "single_label") return Task::kSingleLabel;
-  if (task == "multi_label") return Task::kMultiLabel;
-  if (task == "regression") return Task::kRegression;
-  field.fail_value("\"single_label\", \"multi_label\" or \"regression\"", ErrorKind::kUnsupported);
+constexpr std::pair<const char*, Task> kTasks[] = {
+    {"single_label", Task::kSingleLabel},
+    {"multi_label", Task::kMultiLabel},
+    {"ordinal", Task::kOrdinal},
+    {"regression", Task::kRegression},
+    {"span", Task::kSpan},
+    {"token_labels", Task::kTokenLabels},
+    {"token_flags", Task::kTokenFlags},
+};
+constexpr std::pair<const char*, HeadInput> kInputs[] = {
+    {"text", HeadInput::kText},
+    {"turn", HeadInput::kTurn},
+    {"cause", HeadInput::kCause},
+    {"reply", HeadInput::kReply},
+};
+
+// One of a table's names. A name that is none may be of a newer version.
+template <class Value, size_t kSize>
+Value read_name(const JsonField& field, const std::pair<const char*, Value> (&names)[kSize]) {
+  const std::string& given = field.line(1, kMaxLineLength);
+  std::string all;
+  for (const auto& [name, value] : names) {
+    if (given == name) return value;
+    all += std::string(all.empty() ? "" : ", ") + "\"" + name + "\"";
+  }
+  field.fail_value("one of " + all, ErrorKind::kUnsupported);
+}
+
+template <class Value, size_t kSize>
+const char* name_of(Value value, const std::pair<const char*, Value> (&names)[kSize]) {
+  for (const auto& [name, one] : names) {
+    if (one == value) return name;
+  }
+  return "";
 }
 
 void check_objects(const JsonField& list) {
   for (const JsonField& item : list.items(0, kMaxListed, "objects")) item.object();
 }
 
+// O, then B-kind and I-kind of each kind.
+void check_bio(const std::vector<JsonField>& items) {
+  if (!items[0].is("O")) items[0].fail_value("\"O\", the label of tokens outside of any span");
+  for (size_t i = 1; i < items.size(); ++i) {
+    const std::string& label = items[i].line(1, kMaxLabelLength);
+    const std::string kind = i % 2 == 1 ? label : items[i - 1].line(1, kMaxLabelLength);
+    const char* prefix = i % 2 == 1 ? "B-" : "I-";
+    if (kind.size() < 3 || kind.compare(0, 2, "B-") != 0 || label != prefix + kind.substr(2)) {
+      items[i].fail_value(i % 2 == 1 ? std::string("\"B-\" and the name of a kind of span")
+                                     : "\"I-" + kind.substr(2) + "\", since it follows " + kind);
+    }
+  }
+  if (items.size() % 2 == 0) items.back().fail("is not followed by its I- label");
+}
+
 void read_labels(const JsonField& field, Head* head) {
-  const size_t least = head->task == Task::kSingleLabel ? 2 : 1;
+  size_t least = 1;
+  size_t most = kMaxLabels;
+  if (head->task == Task::kSingleLabel || head->task == Task::kOrdinal) least = 2;
+  if (head->task == Task::kSpan) least = most = 2;  // start, end
+  if (head->task == Task::kTokenLabels) least = 3;
   std::unordered_set<std::string_view> seen;
-  for (const JsonField& item : field.items(least, kMaxLabels, "labels")) {
+  const std::vector<JsonField> items = field.items(least, most, "labels");
+  for (const JsonField& item : items) {
     const std::string& label = item.line(1, kMaxLabelLength);
     if (!seen.insert(label).second) {
       item.fail_value("unlike every label before it, since labels name the answers");
     }
     head->labels.push_back(label);
   }
+  if (head->task == Task::kTokenLabels) check_bio(items);
 }
+
+bool decides_each(Task task) { return task == Task::kMultiLabel || task == Task::kTokenFlags; }
+bool decides_best(Task task) { return task == Task::kSingleLabel || task == Task::kOrdinal; }
 
 void read_thresholds(const JsonField& field, Head* head) {
   const auto items = field.items(0, kMaxLabels, "numbers");
-  if (head->task != Task::kMultiLabel && !items.empty()) {
-    field.fail("only a multi_label head has thresholds; leave them out");
+  const bool each = decides_each(head->task);
+  if (!each && !decides_best(head->task) && !items.empty()) {
+    field.fail(std::string("a ") + task_name(head->task) +
+               " head has no thresholds; leave them out");
   }
-  if (head->task == Task::kMultiLabel && items.size() != head->labels.size()) {
+  if ((each || !items.empty()) && items.size() != head->labels.size()) {
     field.fail("there are " + std::to_string(items.size()) + " thresholds for " +
                std::to_string(head->labels.size()) + " labels; give one for each");
   }
   head->thresholds.clear();
   for (const JsonField& item : items) {
-    head->thresholds.push_back(static_cast<float>(item.number(0.0, 1.0)));
+    head->thresholds.push_back(static_cast<float>(item.number(each ? 0.0 : kLeastDivisor, 1.0)));
+  }
+}
+
+void read_ranges(const JsonField& field, Head* head) {
+  if (head->task != Task::kRegression)
+    field.fail("only a regression head has ranges; leave them out");
+  const auto items = field.items(1, kMaxLabels, "ranges");
+  if (items.size() != head->labels.size()) {
+    field.fail("there are " + std::to_string(items.size()) + " ranges for " +
+               std::to_string(head->labels.size()) + " labels; give one for each");
+  }
+  for (const JsonField& item : items) {
+    const auto bounds = item.items(2, 2, "numbers, the lowest and the highest value");
+    const double low = bounds[0].number(-kMaxValue, kMaxValue);
+    const double high = bounds[1].number(-kMaxValue, kMaxValue);
+    if (!(low < high)) item.fail("its lowest value is not below its highest");
+    head->ranges.push_back({static_cast<float>(low), static_cast<float>(high)});
   }
 }
 
 Head read_head(const JsonField& field) {
   Head head;
   head.name = field.at("name").identifier(true);
-  head.task = read_task(field.at("task"));
+  head.task = read_name(field.at("task"), kTasks);
+  if (const auto input = field.find("input")) head.input = read_name(*input, kInputs);
   head.output = field.at("output").line(1, kMaxLineLength);
   read_labels(field.at("labels"), &head);
-  if (head.task == Task::kMultiLabel) head.thresholds.assign(head.labels.size(), 0.5F);
+  if (decides_each(head.task)) head.thresholds.assign(head.labels.size(), 0.5F);
   if (const auto thresholds = field.find("thresholds")) read_thresholds(*thresholds, &head);
   const bool regression = head.task == Task::kRegression;
   if (const auto calibration = field.find("calibration")) {
@@ -78,8 +154,16 @@ Head read_head(const JsonField& field) {
         calibration->object().at("temperature").number(kMinTemperature, kMaxTemperature));
   }
   if (const auto bound = field.find("unsure_below"); bound && !bound->is_null()) {
-    if (regression) bound->fail("a regression head has no confidence; leave it out");
+    if (regression || reads_tokens(head.task)) {
+      bound->fail(std::string("a ") + task_name(head.task) +
+                  " head has no confidence; leave it out");
+    }
     head.unsure_below = static_cast<float>(bound->number(0.0, 1.0));
+  }
+  if (const auto ranges = field.find("ranges")) read_ranges(*ranges, &head);
+  if (const auto margin = field.find("margin")) {
+    if (head.task != Task::kSpan) margin->fail("only a span head has a margin; leave it out");
+    head.margin = static_cast<float>(margin->number(-kMaxValue, kMaxValue));
   }
   if (const auto metrics = field.find("metrics")) check_objects(*metrics);
   if (const auto data = field.find("data")) data->items(0, kMaxListed, "data sets");
@@ -112,6 +196,9 @@ void read_model(const JsonField& field, Manifest* manifest) {
   manifest->precision = field.at("precision").identifier(false);
   manifest->has_onnx = names_entry(field, "onnx", kOnnxName);
   manifest->has_weights = names_entry(field, "weights", kWeightsName);
+  if (const auto embedding = field.find("embedding")) {
+    manifest->embedding = embedding->line(1, kMaxLineLength);
+  }
   if (!manifest->has_onnx && !manifest->has_weights) {
     field.fail("neither the key 'onnx' nor 'weights' is there; a model has one or both");
   }
@@ -182,6 +269,9 @@ void read_provenance(const JsonField& root, Manifest* manifest) {
 }
 
 }  // namespace
+
+const char* task_name(Task task) { return name_of(task, kTasks); }
+const char* input_name(HeadInput input) { return name_of(input, kInputs); }
 
 Manifest parse_manifest(std::string_view affectrt_json, const std::string& origin) {
   JsonLimits limits;

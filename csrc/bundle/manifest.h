@@ -13,16 +13,44 @@ namespace affectrt {
 constexpr int64_t kManifestMaxTokens = 1'048'576;
 constexpr int64_t kManifestMaxLabels = 10'000;
 
-enum class Task { kSingleLabel, kMultiLabel, kRegression };
+enum class Task {
+  kSingleLabel,
+  kMultiLabel,
+  kOrdinal,
+  kRegression,
+  // Logits for [CLS] and each token of the text, not for the text.
+  kSpan,
+  kTokenLabels,
+  kTokenFlags
+};
+const char* task_name(Task task);  // as the manifest has it
+constexpr bool reads_tokens(Task task) {
+  return task == Task::kSpan || task == Task::kTokenLabels || task == Task::kTokenFlags;
+}
+
+// What stands beside the text that is judged, as `affectrt.export.recipes.multitask` has it.
+enum class HeadInput { kText, kTurn, kCause, kReply };
+const char* input_name(HeadInput input);
+
+struct ValueRange {
+  float low;
+  float high;
+};
 
 struct Head {
   std::string name;
   Task task = Task::kSingleLabel;
-  std::string output = "logits";      // the backend output that carries it, [rows, labels]
-  std::vector<std::string> labels;    // one per logit
-  std::vector<float> thresholds;      // multi-label: one per label, a probability in [0, 1]
+  HeadInput input = HeadInput::kText;
+  // The backend output that carries it: [rows, labels] or, of token tasks, [tokens, labels].
+  std::string output = "logits";
+  std::vector<std::string> labels;  // one per logit
+  // One per label. Multi-label and flags: what a score must reach. Single-label and ordinal: what
+  // scores are divided by before the highest is taken; empty: all 1.
+  std::vector<float> thresholds;
   float temperature = 1.0F;           // score = activation(logit / temperature)
   std::optional<float> unsure_below;  // bound on the confidence of the top answer
+  std::vector<ValueRange> ranges;     // regression: one per label, or empty
+  float margin = 0.0F;                // span: by how much it must beat "no answer"
 };
 
 // An entry that the manifest vouches for.
@@ -39,6 +67,7 @@ struct Manifest {
   std::string precision;       // "fp32", "int8", ...
   uint32_t max_tokens = 0;     // longest row that the encoder takes, special tokens included
   std::vector<Head> heads;     // at least one; names are unique
+  std::string embedding;       // output of the graph with the pooled vectors; "" where it has none
   bool has_onnx = false;       // "model.onnx" is an entry
   bool has_weights = false;    // "weights.safetensors" is an entry
   std::string licence;         // of the weights; "" where the file does not say

@@ -158,16 +158,20 @@ AFFECTRT_API affectrt_status affectrt_model_get_info(const affectrt_model* model
                                                      affectrt_model_info* info) AFFECTRT_NOEXCEPT;
 
 enum {
-  AFFECTRT_SINGLE_LABEL = 0, /* scores sum to 1; the highest is decided */
+  AFFECTRT_SINGLE_LABEL = 0, /* scores sum to 1; the highest (score / threshold) is decided */
   AFFECTRT_MULTI_LABEL = 1,  /* a score each; those at or above their threshold are decided */
-  AFFECTRT_REGRESSION = 2    /* values; nothing is decided */
+  AFFECTRT_REGRESSION = 2,   /* values; nothing is decided */
+  AFFECTRT_ORDINAL = 3,      /* as AFFECTRT_SINGLE_LABEL; the labels are levels in order */
+  AFFECTRT_SPAN = 4,         /* the part of a text that is the answer, or none */
+  AFFECTRT_TOKEN_LABELS = 5, /* parts of a text, each of one kind */
+  AFFECTRT_TOKEN_FLAGS = 6   /* parts of a text that may overlap, each of one label */
 };
 
 typedef struct affectrt_head_info {
   size_t struct_size;
   const char* name;
   const char* const* labels; /* [num_labels], in the order of the columns of scores */
-  const float* thresholds;   /* [num_labels] of a multi-label head; NULL otherwise */
+  const float* thresholds;   /* [num_labels], or NULL where the head has none */
   uint32_t num_labels;
   int32_t task;       /* AFFECTRT_MULTI_LABEL ... */
   float temperature;  /* score = activation(logit / temperature) */

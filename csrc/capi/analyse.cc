@@ -32,23 +32,26 @@ std::vector<TextInput> inputs_of(const affectrt_text* texts, size_t count) {
 }
 
 Prediction predict(const Model& model, const std::vector<TextInput>& inputs,
-                   const std::vector<int32_t>& heads,
+                   std::optional<std::vector<int32_t>> heads,
                    const affectrt_analyse_options* given_options) {
   const affectrt_analyse_options options = read_struct(given_options, kFirstOptions, "options");
   check_reserved(options.reserved, "options");
-  std::function<bool(size_t, size_t)> progress;
+  Wanted wanted;
+  wanted.heads = std::move(heads);
+  wanted.max_tokens = options.max_tokens;
   if (options.progress != nullptr) {
-    progress = [&options](size_t done, size_t total) {
+    wanted.progress = [&options](size_t done, size_t total) {
       if (options.progress(options.user, done, total) != 0) throw Cancelled();
       return true;
     };
   }
-  return model.predict(inputs, heads, progress, options.max_tokens);
+  return model.predict(inputs, wanted);
 }
 
 std::vector<affectrt_label_score> ranked_rows(const Head& head, const HeadScores& scores,
                                               size_t rows) {
   std::vector<affectrt_label_score> labels;
+  if (reads_tokens(head.task)) return labels;
   labels.reserve(rows * head.labels.size());
   for (size_t row = 0; row < rows; ++row) {
     for (const uint32_t i : ranked(head, scores, row)) {
@@ -57,6 +60,24 @@ std::vector<affectrt_label_score> ranked_rows(const Head& head, const HeadScores
     }
   }
   return labels;
+}
+
+void refuse_tokens(const Head& head) {
+  if (!reads_tokens(head.task)) return;
+  throw Error(ErrorKind::kInput, "head '" + head.name + "' (" + task_name(head.task) +
+                                     ") answers with spans, not with a score for each label; "
+                                     "affectrt_model_analyse_json() gives them");
+}
+
+// Where the answers of a head are in result.prediction.
+size_t answer_index(const affectrt_result& result, uint32_t head) {
+  const auto wanted = static_cast<int32_t>(checked_head(*result.model, head));
+  const std::vector<int32_t>& answered = result.prediction.answered;
+  const auto found = std::find(answered.begin(), answered.end(), wanted);
+  if (found != answered.end()) return static_cast<size_t>(found - answered.begin());
+  const Head& of = result.model->manifest().heads[head];
+  throw Error(ErrorKind::kInput, "head '" + of.name + "' did not answer: its input is '" +
+                                     input_name(of.input) + "', and texts alone were asked");
 }
 
 template <class T>
@@ -78,10 +99,11 @@ affectrt_status affectrt_model_analyse(const affectrt_model* model, const affect
     affectrt_result*& result = emptied(out);
     auto made = std::make_unique<affectrt_result>();
     made->model = given(model, "model").model;
-    made->prediction = predict(*made->model, inputs_of(texts, count), {}, options);
+    made->prediction = predict(*made->model, inputs_of(texts, count), std::nullopt, options);
     const std::vector<Head>& heads = made->model->manifest().heads;
-    for (size_t i = 0; i < heads.size(); ++i) {
-      made->ranked.push_back(ranked_rows(heads[i], made->prediction.heads[i], count));
+    for (size_t i = 0; i < made->prediction.heads.size(); ++i) {
+      const Head& head = heads[static_cast<size_t>(made->prediction.answered[i])];
+      made->ranked.push_back(ranked_rows(head, made->prediction.heads[i], count));
     }
     result = made.release();
   });
@@ -93,7 +115,9 @@ affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t
                                            affectrt_answer* answer) noexcept {
   return guarded([&] {
     const Prediction& prediction = given(result, "result").prediction;
-    const HeadScores& scores = prediction.heads[checked_head(*result->model, head)];
+    const size_t index = answer_index(*result, head);
+    refuse_tokens(result->model->manifest().heads[head]);
+    const HeadScores& scores = prediction.heads[index];
     if (row >= prediction.token_counts.size()) {
       throw Error(ErrorKind::kInput, "no row " + std::to_string(row) + "; the result has " +
                                          std::to_string(prediction.token_counts.size()));
@@ -101,7 +125,7 @@ affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t
     const size_t width = static_cast<size_t>(scores.width);
     const uint8_t* decided = scores.decided.data() + row * width;
     affectrt_answer filled = {};
-    filled.labels = result->ranked[head].data() + row * width;
+    filled.labels = result->ranked[index].data() + row * width;
     filled.num_labels = static_cast<uint32_t>(width);
     filled.num_decided = static_cast<uint32_t>(std::count(decided, decided + width, 1));
     filled.unsure = scores.unsure[row];
@@ -115,7 +139,8 @@ affectrt_status affectrt_result_get_matrices(const affectrt_result* result, uint
                                              affectrt_matrices* matrices) noexcept {
   return guarded([&] {
     const Prediction& prediction = given(result, "result").prediction;
-    const HeadScores& scores = prediction.heads[checked_head(*result->model, head)];
+    const HeadScores& scores = prediction.heads[answer_index(*result, head)];
+    refuse_tokens(result->model->manifest().heads[head]);
     affectrt_matrices filled = {};
     filled.rows = prediction.token_counts.size();
     filled.labels = static_cast<size_t>(scores.width);
@@ -137,7 +162,7 @@ affectrt_status affectrt_model_analyse_json(const affectrt_model* model, const a
     const Model& with = *given(model, "model").model;
     const std::vector<TextInput> inputs = inputs_of(texts, count);
     const std::string text =
-        answers_json(with.manifest(), inputs, predict(with, inputs, {}, options));
+        answers_json(with.manifest(), inputs, predict(with, inputs, std::nullopt, options));
     *json = new char[text.size() + 1];
     std::memcpy(*json, text.c_str(), text.size() + 1);
   });
@@ -150,7 +175,8 @@ affectrt_status affectrt_model_predict(const affectrt_model* model, const affect
                                        uint32_t head, const affectrt_buffers* buffers) noexcept {
   return guarded([&] {
     const Model& with = *given(model, "model").model;
-    const size_t labels = with.manifest().heads[checked_head(with, head)].labels.size();
+    refuse_tokens(with.manifest().heads[checked_head(with, head)]);
+    const size_t labels = with.manifest().heads[head].labels.size();
     const affectrt_buffers to = read_struct(&given(buffers, "buffers"), kFirstBuffers, "buffers");
     if (to.rows != count || to.labels != labels) {
       throw Error(ErrorKind::kInput, "the buffers have " + std::to_string(to.rows) + " rows of " +
@@ -158,8 +184,8 @@ affectrt_status affectrt_model_predict(const affectrt_model* model, const affect
                                          std::to_string(count) + " rows of " +
                                          std::to_string(labels) + " are needed");
     }
-    const Prediction prediction =
-        predict(with, inputs_of(texts, count), {static_cast<int32_t>(head)}, options);
+    const Prediction prediction = predict(
+        with, inputs_of(texts, count), std::vector<int32_t>{static_cast<int32_t>(head)}, options);
     const HeadScores& scores = prediction.heads.front();
     copy_to(to.scores, scores.scores);
     copy_to(to.logits, scores.logits);

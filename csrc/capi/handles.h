@@ -21,8 +21,9 @@ struct affectrt_model {
 
 struct affectrt_result {
   std::shared_ptr<const affectrt::Model> model;
-  affectrt::Prediction prediction;                        // of all heads
-  std::vector<std::vector<affectrt_label_score>> ranked;  // [heads][rows * labels]
+  affectrt::Prediction prediction;
+  // Of each answer of `prediction`: [rows * labels], or none where the head reads tokens.
+  std::vector<std::vector<affectrt_label_score>> ranked;
 };
 
 struct affectrt_tokenizer {

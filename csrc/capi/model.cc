@@ -64,9 +64,23 @@ affectrt_model* load(const affectrt_model_options* given_options, const OpenBund
 }
 
 int32_t task_number(Task task) {
-  return task == Task::kSingleLabel  ? AFFECTRT_SINGLE_LABEL
-         : task == Task::kMultiLabel ? AFFECTRT_MULTI_LABEL
-                                     : AFFECTRT_REGRESSION;
+  switch (task) {
+    case Task::kSingleLabel:
+      return AFFECTRT_SINGLE_LABEL;
+    case Task::kMultiLabel:
+      return AFFECTRT_MULTI_LABEL;
+    case Task::kRegression:
+      return AFFECTRT_REGRESSION;
+    case Task::kOrdinal:
+      return AFFECTRT_ORDINAL;
+    case Task::kSpan:
+      return AFFECTRT_SPAN;
+    case Task::kTokenLabels:
+      return AFFECTRT_TOKEN_LABELS;
+    case Task::kTokenFlags:
+      break;
+  }
+  return AFFECTRT_TOKEN_FLAGS;
 }
 
 }  // namespace

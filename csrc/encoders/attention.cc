@@ -84,7 +84,7 @@ AttentionWindow::AttentionWindow(size_t reach)
 }
 
 void Attention::run(const Kernels& kernels, const RowSpans& rows, const float* qkv,
-                    const float* first_queries, float* context, Team& team, Workspace* own) const {
+                    const Queries& kept, float* context, Team& team, Workspace* own) const {
   const size_t width = layout.row();
   const size_t qkv_stride = 3 * width;
   const float scale = 1.0F / std::sqrt(static_cast<float>(layout.width));
@@ -100,10 +100,12 @@ void Attention::run(const Kernels& kernels, const RowSpans& rows, const float* q
     const float* base = qkv + first * qkv_stride + column;
     const float* keys = base + width;
     const float* values = keys + width;
-    const float* queries = first_queries != nullptr ? first_queries + row * width + column : base;
-    const size_t query_stride = first_queries != nullptr ? width : qkv_stride;
-    float* out = context + (first_queries != nullptr ? row : first) * width + column;
-    const size_t query_count = first_queries != nullptr ? 1 : tokens;
+    const bool some = kept.values != nullptr;
+    const size_t first_out = some ? kept.rows.first(row) : first;
+    const float* queries = some ? kept.values + first_out * width + column : base;
+    const size_t query_stride = some ? width : qkv_stride;
+    float* out = context + first_out * width + column;
+    const size_t query_count = some ? kept.rows.length(row) : tokens;
 
     const bool local = window != nullptr && tokens > window->reach() + 1;
     const size_t reach = local ? window->reach() : tokens;
@@ -156,8 +158,8 @@ void Rotary::turn(const Kernels& kernels, size_t position, size_t heads, float* 
   kernels.rotate(x, heads, half_, cosines, cosines + half_);
 }
 
-void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool whole, bool first_only,
-                        Room* room) {
+void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool whole,
+                        const RowSpans& kept, Room* room) {
   const size_t longest = round_up(rows.longest(), kPanelColumns);
   room->keys = longest * layout.stride;
   // Bounds of every row's tiles, whole or local: never more queries than keys, and kScoreFloats are
@@ -166,7 +168,7 @@ void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool who
   if (!whole) return;
   room->qkv = rows.tokens() * 3 * layout.row();
   room->context = rows.tokens() * layout.row();
-  if (first_only) room->first_queries = rows.rows * layout.row();
+  if (kept.tokens() < rows.tokens()) room->kept_queries = kept.tokens() * layout.row();
 }
 
 }  // namespace affectrt

@@ -70,11 +70,15 @@ struct Attention {
   ScoreBias bias;                           // values == nullptr: none
   const AttentionWindow* window = nullptr;  // null: every key counts. Not with a bias
 
-  // qkv [tokens, 3 * layout.row()] to context [tokens, layout.row()]. Where `first_queries` [rows,
-  // layout.row()] is given, each row has that one query alone, of its first token, and the context
-  // is [rows, layout.row()]. The team shares rows and heads; `own` has the room() of these rows.
-  void run(const Kernels& kernels, const RowSpans& rows, const float* qkv,
-           const float* first_queries, float* context, Team& team, Workspace* own) const;
+  // The queries of the first tokens of each row, where not all are asked.
+  struct Queries {
+    const float* values = nullptr;  // [rows.tokens(), layout.row()]; null: those in qkv
+    RowSpans rows;
+  };
+  // qkv [tokens, 3 * layout.row()] to context [tokens, layout.row()], or one row a query of `kept`.
+  // The team shares rows and heads; `own` has the room() of these rows.
+  void run(const Kernels& kernels, const RowSpans& rows, const float* qkv, const Queries& kept,
+           float* context, Team& team, Workspace* own) const;
 };
 
 // Rotary positions (Su et al. 2021): columns i and i + width / 2 of a head are a point that is
@@ -91,8 +95,8 @@ class Rotary {
 };
 
 // Adds to `room` what Attention::run() needs of each member, and where `whole` the chunk's
-// matrices; `first_only`: first queries are given.
-void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool whole, bool first_only,
-                        Room* room);
+// matrices; `kept` as for run_layer().
+void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool whole,
+                        const RowSpans& kept, Room* room);
 
 }  // namespace affectrt

@@ -56,7 +56,7 @@ ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors&
     const bool known = std::any_of(outputs_.begin(), outputs_.end(),
                                    [&](const Output& one) { return one.name == head.output; });
     if (known) continue;
-    outputs_.push_back({head.output, head.labels.size()});
+    outputs_.push_back({head.output, head.labels.size(), reads_tokens(head.task)});
     names.push_back("heads." + head.name);
   }
   if (!config.has_own_heads) {
@@ -64,6 +64,11 @@ ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors&
       throw Error(ErrorKind::kModelFile,
                   weights.origin() + ": the heads read " + std::to_string(outputs_.size()) +
                       " outputs, but a classification checkpoint of this family has one");
+    }
+    if (outputs_[0].of_tokens) {
+      throw Error(ErrorKind::kModelFile, weights.origin() + ": the head reads tokens, but a " +
+                                             "classification checkpoint of this family has a head "
+                                             "on the pooled row");
     }
     const FamilyHead head = family_head(config, encoder_prefix(weights, config.family));
     dense_ =
@@ -81,27 +86,29 @@ ClassifierHeads::ClassifierHeads(const EncoderConfig& config, const SafeTensors&
   }
 }
 
-void ClassifierHeads::run(const Kernels& kernels, const float* pooled, size_t stride, size_t rows,
-                          Scratch* scratch, float* const* logits) const {
+LayerInput ClassifierHeads::dense_rows(const Kernels& kernels, const LayerInput& input, size_t rows,
+                                       Scratch* scratch) const {
+  const size_t width = dense_.panels() * kPanelColumns;
+  float* dense = grow(&scratch->dense, rows * width);
+  dense_.quantize(kernels, input, 0, rows);
+  dense_.multiply(kernels, input, rows, 0, dense_.panels(), dense, width, nullptr, Epilogue::kBias);
+  kernels.activate(activation_, dense, rows * width);
+  if (!norm_.gamma.empty()) {
+    kernels.layer_norm(dense, width, rows, hidden_, norm_eps_, norm_.gamma.data(),
+                       norm_.beta.data());
+  }
+  return {dense, width, input.codes, input.quant};
+}
+
+void ClassifierHeads::run(const Kernels& kernels, const float* x, size_t stride, size_t rows,
+                          bool of_tokens, Scratch* scratch, float* const* logits) const {
   size_t code_bytes = dense_.panels() > 0 ? dense_.code_bytes() : 0;
   for (const Linear& head : heads_) code_bytes = std::max(code_bytes, head.code_bytes());
-  LayerInput input = {pooled, stride, grow(&scratch->codes, rows * code_bytes),
+  LayerInput input = {x, stride, grow(&scratch->codes, rows * code_bytes),
                       grow(&scratch->quant, rows)};
-  if (dense_.panels() > 0) {
-    const size_t width = dense_.panels() * kPanelColumns;
-    float* dense = grow(&scratch->dense, rows * width);
-    dense_.quantize(kernels, input, 0, rows);
-    dense_.multiply(kernels, input, rows, 0, dense_.panels(), dense, width, nullptr,
-                    Epilogue::kBias);
-    kernels.activate(activation_, dense, rows * width);
-    if (!norm_.gamma.empty()) {
-      kernels.layer_norm(dense, width, rows, hidden_, norm_eps_, norm_.gamma.data(),
-                         norm_.beta.data());
-    }
-    input.x = dense;
-    input.stride = width;
-  }
+  if (dense_.panels() > 0) input = dense_rows(kernels, input, rows, scratch);
   for (size_t i = 0; i < heads_.size(); ++i) {
+    if (logits[i] == nullptr || outputs_[i].of_tokens != of_tokens) continue;
     const size_t width = heads_[i].panels() * kPanelColumns;
     float* padded = grow(&scratch->logits, rows * width);
     heads_[i].quantize(kernels, input, 0, rows);

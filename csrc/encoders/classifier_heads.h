@@ -1,5 +1,5 @@
-// What turns pooled rows into logits: the classification head of each family, or the linear heads
-// of our own checkpoints.
+// What turns pooled rows and rows of tokens into logits: the classification head of each family, or
+// the linear heads of our own checkpoints.
 #pragma once
 
 #include <string>
@@ -33,16 +33,22 @@ class ClassifierHeads {
   struct Output {
     std::string name;
     size_t width;
+    bool of_tokens;  // a row of logits for each token, not for each text
   };
   const std::vector<Output>& outputs() const { return outputs_; }
   // The rows that the heads read.
   Pooling pooling() const { return pooling_; }
 
-  // logits[i] [rows, outputs()[i].width] from pooled [rows, stride].
-  void run(const Kernels& kernels, const float* pooled, size_t stride, size_t rows,
+  // logits[i] [rows, outputs()[i].width] from x [rows, stride], which are pooled rows or tokens,
+  // for every output of that kind whose logits[i] is not null.
+  void run(const Kernels& kernels, const float* x, size_t stride, size_t rows, bool of_tokens,
            Scratch* scratch, float* const* logits) const;
 
  private:
+  // activation(dense x), normalised, in scratch.
+  LayerInput dense_rows(const Kernels& kernels, const LayerInput& input, size_t rows,
+                        Scratch* scratch) const;
+
   Pooling pooling_;
   Linear dense_;  // panels() == 0: the heads read the pooled rows themselves
   Activation activation_ = Activation::kNone;

@@ -190,8 +190,14 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
       const std::string& name = pooling->text(1, 64);
       if (name == "cls") {
         config.pooling = Pooling::kFirstToken;
+      } else if (name == "mean_first") {
+        config.pooling = Pooling::kMeanFirst;
+        if (!config.reads_types) {
+          pooling->fail_value("'mean' or 'cls' for a family without token types",
+                              ErrorKind::kUnsupported);
+        }
       } else if (name != "mean") {
-        pooling->fail_value("'mean' or 'cls'", ErrorKind::kUnsupported);
+        pooling->fail_value("'mean', 'mean_first' or 'cls'", ErrorKind::kUnsupported);
       }
     }
   }

@@ -13,7 +13,9 @@
 namespace affectrt {
 
 enum class EncoderFamily { kBert, kElectra, kRoberta, kDistilbert, kMpnet, kModernBert };
-enum class Pooling { kFirstToken, kMean };
+// What a row is pooled from: its first token, the mean of all, or the mean of those of the first
+// segment, of type 0.
+enum class Pooling { kFirstToken, kMean, kMeanFirst };
 
 // What ModernBERT alone has.
 struct ModernBertConfig {

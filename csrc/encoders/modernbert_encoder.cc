@@ -64,7 +64,7 @@ PreLnLayer ModernBertEncoder::load_layer(const SafeTensors& weights, const std::
 }
 
 Room ModernBertEncoder::room(const TokenRows& rows, bool whole) const {
-  return layers_.room(rows.spans(), whole, pooling_ == Pooling::kFirstToken);
+  return layers_.room(rows.spans(), whole, rows.kept());
 }
 
 void ModernBertEncoder::forward(const TokenRows& rows, Team& team, Workspace* shared,
@@ -83,9 +83,9 @@ void ModernBertEncoder::forward(const TokenRows& rows, Team& team, Workspace* sh
                         embedding_norm_.gamma.data(), embedding_norm_.beta.data());
   }
   team.barrier();
-  const Pass pass = {kernels_, rows.spans(), stride_, team, shared, own};
-  x = layers_.forward(pass, pooling_ == Pooling::kFirstToken, x);
-  if (team.rank() == 0) pool(rows, x, pooled);
+  const Pass pass = {kernels_, rows.spans(), rows.kept(), stride_, team, shared, own};
+  x = layers_.forward(pass, x);
+  if (team.rank() == 0 && pooled != nullptr) pool(rows, x, pooled);
 }
 
 }  // namespace affectrt

@@ -9,12 +9,11 @@ namespace affectrt {
 
 Room PostLnEncoder::room(const TokenRows& rows, bool whole) const {
   const size_t tokens = rows.tokens();
-  const bool first_only = pooling_ == Pooling::kFirstToken;
   Room room;
-  add_attention_room(attention_.layout, rows.spans(), whole, first_only, &room);
+  add_attention_room(attention_.layout, rows.spans(), whole, rows.kept(), &room);
   if (whole) {
     room.hidden = tokens * stride_;
-    if (first_only) room.first_hidden = rows.rows * stride_;
+    if (!rows.keeps_all()) room.kept_hidden = rows.kept().tokens() * stride_;
   }
   const size_t widest = std::max(intermediate_stride_, embedding_stride_);
   const size_t widest_input = std::max({widest, stride_, attention_.layout.row()});
@@ -102,21 +101,20 @@ void PostLnEncoder::finish_layer(const Layer& layer, float* x, const float* cont
 
 void PostLnEncoder::forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
                             float* pooled) const {
-  const Pass pass = {kernels_, rows.spans(), stride_, team, shared, own};
+  const Pass pass = {kernels_, rows.spans(), rows.kept(), stride_, team, shared, own};
   float* x = shared->hidden.data();
   embed(rows, team, own, x);
   team.barrier();
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const bool first_only = i + 1 == layers_.size() && pooling_ == Pooling::kFirstToken;
     x = run_layer(
-        pass, attention_, layer.qkv, nullptr, first_only, x,
+        pass, attention_, layer.qkv, nullptr, i + 1 == layers_.size(), x,
         [&](const float* of_block, const Block& block) { return block.input(of_block, stride_); },
         [&](float* of_block, const float* context, const Block& block) {
           finish_layer(layer, of_block, context, block);
         });
   }
-  if (team.rank() == 0) pool(rows, x, pooled);
+  if (team.rank() == 0 && pooled != nullptr) pool(rows, x, pooled);
 }
 
 }  // namespace affectrt

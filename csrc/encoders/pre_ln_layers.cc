@@ -14,12 +14,12 @@ PreLnLayers::PreLnLayers(const PreLnShape& shape, std::vector<PreLnLayer> layers
       layers_(std::move(layers)),
       last_norm_(std::move(last_norm)) {}
 
-Room PreLnLayers::room(const RowSpans& rows, bool whole, bool first_only) const {
+Room PreLnLayers::room(const RowSpans& rows, bool whole, const RowSpans& kept) const {
   Room room;
-  add_attention_room(shape_.heads, rows, whole, first_only, &room);
+  add_attention_room(shape_.heads, rows, whole, kept, &room);
   if (whole) {
     room.hidden = rows.tokens() * stride_;
-    if (first_only) room.first_hidden = rows.rows * stride_;
+    if (kept.tokens() < rows.tokens()) room.kept_hidden = kept.tokens() * stride_;
   }
   const size_t block = std::min(kBlockRows, std::max(rows.tokens(), size_t{1}));
   const size_t widest_input = std::max({stride_, shape_.heads.row(), inner_stride_});
@@ -75,12 +75,12 @@ void PreLnLayers::finish_layer(const PreLnLayer& layer, float* x, const float* c
                 Epilogue::kBiasResidual);
 }
 
-float* PreLnLayers::forward(const Pass& pass, bool first_only, float* x) const {
+float* PreLnLayers::forward(const Pass& pass, float* x) const {
   for (size_t i = 0; i < layers_.size(); ++i) {
     const PreLnLayer& layer = layers_[i];
     const Attention attention = {shape_.heads, ScoreBias(), layer.window};
     x = run_layer(
-        pass, attention, layer.qkv, layer.rotary, first_only && i + 1 == layers_.size(), x,
+        pass, attention, layer.qkv, layer.rotary, i + 1 == layers_.size(), x,
         [&](const float* of_block, const Block& block) {
           if (layer.attention_norm.gamma.empty()) return block.input(of_block, pass.stride);
           return normalised(layer.attention_norm, of_block, pass.stride, block);
@@ -91,7 +91,7 @@ float* PreLnLayers::forward(const Pass& pass, bool first_only, float* x) const {
   }
   size_t begin = 0;
   size_t end = 0;
-  pass.team.share(first_only ? pass.rows.rows : pass.rows.tokens(), 1, &begin, &end);
+  pass.team.share(pass.kept.tokens(), 1, &begin, &end);
   if (begin < end) {
     normalise(pass.kernels, last_norm_, x + begin * pass.stride, pass.stride, end - begin);
   }

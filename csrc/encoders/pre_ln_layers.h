@@ -38,11 +38,12 @@ class PreLnLayers {
   PreLnLayers() = default;
   PreLnLayers(const PreLnShape& shape, std::vector<PreLnLayer> layers, Norm last_norm);
 
-  // `first_only`: forward() computes the first row of each text alone to the end.
-  Room room(const RowSpans& rows, bool whole, bool first_only) const;
+  // `kept`: the rows that forward() computes to the end.
+  Room room(const RowSpans& rows, bool whole, const RowSpans& kept) const;
   // x [tokens, pass.stride] through all layers and the last norm. Returns where the result is: x,
-  // or with `first_only` one row a text. Called by all members; finished by all on return.
-  float* forward(const Pass& pass, bool first_only, float* x) const;
+  // or the rows of pass.kept where these are not all. Called by all members; finished by all on
+  // return.
+  float* forward(const Pass& pass, float* x) const;
 
  private:
   LayerInput normalised(const Norm& norm, const float* x, size_t stride, const Block& block) const;

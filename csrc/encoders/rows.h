@@ -29,8 +29,13 @@ struct TokenRows {
   const int32_t* type_ids = nullptr;   // the same shape
   const int32_t* row_begin = nullptr;  // as in RowSpans
   size_t rows = 0;
+  // How many of its first tokens each row keeps: of the others only what attention needs is
+  // computed in the last layer. As in RowSpans; null: all.
+  const int32_t* kept_begin = nullptr;
 
   RowSpans spans() const { return {row_begin, rows}; }
+  RowSpans kept() const { return {kept_begin != nullptr ? kept_begin : row_begin, rows}; }
+  bool keeps_all() const { return kept().tokens() == tokens(); }
   size_t tokens() const { return spans().tokens(); }
   size_t length(size_t row) const { return spans().length(row); }
 };

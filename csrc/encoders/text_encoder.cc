@@ -25,6 +25,11 @@ void TextEncoder::check(const TokenRows& rows) const {
                                          std::to_string(length) + " tokens; 1 to " +
                                          std::to_string(most) + " are possible");
     }
+    if (pooling_ == Pooling::kMeanFirst && rows.type_ids[rows.row_begin[row]] != 0) {
+      throw Error(ErrorKind::kInput, "row " + std::to_string(row) + " begins with token type " +
+                                         std::to_string(rows.type_ids[rows.row_begin[row]]) +
+                                         "; this model pools a first segment of type 0");
+    }
   }
   const auto begin = static_cast<size_t>(rows.row_begin[0]);
   for (size_t i = begin; i < begin + rows.tokens(); ++i) {
@@ -47,20 +52,30 @@ void TextEncoder::prepare(const TokenRows& rows, bool whole, Workspace* workspac
   workspace->make(room(rows, whole));
 }
 
+size_t TextEncoder::pooled_tokens(const TokenRows& rows, size_t row) const {
+  if (pooling_ == Pooling::kFirstToken) return 1;
+  size_t count = rows.length(row);
+  if (pooling_ == Pooling::kMean) return count;
+  const int32_t* types = rows.type_ids + rows.row_begin[row];
+  while (count > 0 && types[count - 1] != 0) --count;
+  return count;
+}
+
 void TextEncoder::pool(const TokenRows& rows, const float* x, float* pooled) const {
-  const RowSpans spans = rows.spans();
-  for (size_t row = 0; row < spans.rows; ++row, pooled += stride_) {
-    if (pooling_ == Pooling::kFirstToken) {
-      std::copy_n(x + row * stride_, stride_, pooled);
-      continue;
+  const RowSpans kept = rows.kept();
+  for (size_t row = 0; row < kept.rows; ++row, pooled += stride_) {
+    const float* from = x + kept.first(row) * stride_;
+    std::copy_n(from, stride_, pooled);
+    if (pooling_ == Pooling::kFirstToken) continue;
+    const size_t end = pooled_tokens(rows, row);
+    const int32_t* types = rows.type_ids + rows.row_begin[row];
+    size_t count = 1;
+    for (size_t i = 1; i < end; ++i) {
+      if (pooling_ == Pooling::kMeanFirst && types[i] != 0) continue;
+      kernels_.add(from + i * stride_, pooled, stride_);
+      ++count;
     }
-    const size_t first = spans.first(row);
-    std::copy_n(x + first * stride_, stride_, pooled);
-    for (size_t i = 1; i < spans.length(row); ++i) {
-      kernels_.add(x + (first + i) * stride_, pooled, stride_);
-    }
-    const float count = static_cast<float>(spans.length(row));
-    for (size_t i = 0; i < stride_; ++i) pooled[i] /= count;
+    for (size_t i = 0; i < stride_; ++i) pooled[i] /= static_cast<float>(count);
   }
 }
 

@@ -29,18 +29,27 @@ class TextEncoder {
   // Makes room for a chunk; `whole` also for what the team shares.
   void prepare(const TokenRows& rows, bool whole, Workspace* workspace) const;
 
-  // pooled [rows, stride()] = the first token's last hidden state, or the mean over the row's
-  // tokens. Every member of the team calls it with the same `rows`, `pooled` and `shared` and with
-  // its own `own` (rank 0's is `shared`), all of them prepared for these rows. Does not throw.
-  // What it computes for a row depends neither on the other rows nor on the team.
+  // How many of a row's first tokens its pooled vector is made of.
+  size_t pooled_tokens(const TokenRows& rows, size_t row) const;
+
+  // pooled [rows, stride()], where it is not null: what config().pooling makes of the last hidden
+  // states, which rows.kept() must cover. Every member of the team calls it with the same `rows`,
+  // `pooled` and `shared` and with its own `own` (rank 0's is `shared`), all of them prepared for
+  // these rows. Does not throw. What it computes for a row depends neither on the other rows, nor
+  // on how many tokens are kept, nor on the team.
   virtual void forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
                        float* pooled) const = 0;
+
+  // The last hidden states that forward() left in `shared`: [rows.kept().tokens(), stride()].
+  static const float* hidden(const TokenRows& rows, const Workspace& shared) {
+    return rows.keeps_all() ? shared.hidden.data() : shared.kept_hidden.data();
+  }
 
  protected:
   TextEncoder(const EncoderConfig& config, Pooling pooling, const Kernels& kernels);
   virtual Room room(const TokenRows& rows, bool whole) const = 0;
 
-  // From x, one row a token or (where only these were computed) one a text.
+  // From x [rows.kept().tokens(), stride()].
   void pool(const TokenRows& rows, const float* x, float* pooled) const;
 
   EncoderConfig config_;

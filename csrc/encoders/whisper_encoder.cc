@@ -87,7 +87,7 @@ void WhisperEncoder::check(const ClipRows& clips) const {
 }
 
 void WhisperEncoder::prepare(const ClipRows& clips, bool whole, Workspace* workspace) const {
-  Room room = layers_.room(clips.spans(), whole, false);
+  Room room = layers_.room(clips.spans(), whole, clips.spans());
   size_t frames = 0;
   for (size_t clip = 0; clip < clips.clips; ++clip) {
     frames += static_cast<size_t>(clips.frames[clip]) + kPadding;
@@ -151,8 +151,8 @@ const float* WhisperEncoder::forward(const ClipRows& clips, Team& team, Workspac
                                      Workspace* own) const {
   float* x = shared->hidden.data();
   embed(clips, team, shared, own, x);
-  const Pass pass = {kernels_, clips.spans(), stride_, team, shared, own};
-  return layers_.forward(pass, false, x);
+  const Pass pass = {kernels_, clips.spans(), clips.spans(), stride_, team, shared, own};
+  return layers_.forward(pass, x);
 }
 
 }  // namespace affectrt

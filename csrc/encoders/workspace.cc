@@ -14,8 +14,8 @@ void Workspace::make(const Room& room) {
   grow(&hidden, room.hidden);
   grow(&qkv, room.qkv);
   grow(&context, room.context);
-  grow(&first_hidden, room.first_hidden);
-  grow(&first_queries, room.first_queries);
+  grow(&kept_hidden, room.kept_hidden);
+  grow(&kept_queries, room.kept_queries);
   grow(&frames, room.frames);
   grow(&convolved, room.convolved);
   grow(&normal, room.normal);

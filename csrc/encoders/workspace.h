@@ -21,8 +21,8 @@ struct Room {
   size_t hidden = 0;
   size_t qkv = 0;
   size_t context = 0;
-  size_t first_hidden = 0;
-  size_t first_queries = 0;
+  size_t kept_hidden = 0;
+  size_t kept_queries = 0;
   size_t frames = 0;
   size_t convolved = 0;
   // Of a block.
@@ -40,19 +40,19 @@ class Workspace {
  public:
   void make(const Room& room);
 
-  AlignedBuffer<float> hidden;         // [tokens, stride]
-  AlignedBuffer<float> qkv;            // [tokens, 3 * width of all heads]
-  AlignedBuffer<float> context;        // [tokens, width of all heads]
-  AlignedBuffer<float> first_hidden;   // [rows, stride]
-  AlignedBuffer<float> first_queries;  // [rows, width of all heads]
-  AlignedBuffer<float> frames;         // WhisperEncoder: features
-  AlignedBuffer<float> convolved;      // and what the first convolution makes of them
-  AlignedBuffer<float> normal;         // [kBlockRows, stride]
-  AlignedBuffer<float> wide;           // [kBlockRows, widest inner row]
-  AlignedBuffer<uint8_t> codes;        // [kBlockRows, widest row of codes]
-  AlignedBuffer<RowQuant> quant;       // [kBlockRows]
-  AlignedBuffer<float> keys;           // [longest row, width of a head] in panels
-  AlignedBuffer<float> scores;         // [query rows, keys]
+  AlignedBuffer<float> hidden;        // [tokens, stride]
+  AlignedBuffer<float> qkv;           // [tokens, 3 * width of all heads]
+  AlignedBuffer<float> context;       // [tokens, width of all heads]
+  AlignedBuffer<float> kept_hidden;   // [kept tokens, stride]
+  AlignedBuffer<float> kept_queries;  // [kept tokens, width of all heads]
+  AlignedBuffer<float> frames;        // WhisperEncoder: features
+  AlignedBuffer<float> convolved;     // and what the first convolution makes of them
+  AlignedBuffer<float> normal;        // [kBlockRows, stride]
+  AlignedBuffer<float> wide;          // [kBlockRows, widest inner row]
+  AlignedBuffer<uint8_t> codes;       // [kBlockRows, widest row of codes]
+  AlignedBuffer<RowQuant> quant;      // [kBlockRows]
+  AlignedBuffer<float> keys;          // [longest row, width of a head] in panels
+  AlignedBuffer<float> scores;        // [query rows, keys]
 };
 
 // One block of rows, in the hands of a team whose members all make the same calls.

@@ -1,4 +1,4 @@
-// One interface for inference: packed token rows in, one logits matrix per output out.
+// One interface for inference: packed token rows in, one matrix per wanted output out.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,24 @@ struct TokenBatch {
   const int32_t* type_ids = nullptr;   // the same shape
   const int32_t* row_begin = nullptr;  // [rows + 1], ascending from 0
   int32_t rows = 0;
+  // [rows]: the first tokens of each row that outputs of tokens are computed for, at least 1: [CLS]
+  // and the text that is judged. May be null where no such output is wanted.
+  const int32_t* judged = nullptr;
+
+  // Rows of an output of tokens, all of the batch one behind the other.
+  size_t judged_tokens() const;
+};
+
+enum class OutputKind {
+  kRow,       // [rows, width]: logits of each row
+  kToken,     // [TokenBatch::judged_tokens(), width]: logits of its first tokens
+  kEmbedding  // [rows, width]: the pooled vector that heads read
 };
 
 struct OutputInfo {
   std::string name;
   int32_t width = 0;  // values per row
+  OutputKind kind = OutputKind::kRow;
 };
 
 struct BackendOptions {
@@ -38,10 +51,20 @@ class Backend {
   virtual std::string name() const = 0;  // "onnxruntime", "native"
   // For people: version, providers, threads, instruction set.
   virtual std::string detail() const = 0;
-  // One per distinct output that the manifest's heads read, in the order of the heads.
+  // One per distinct output that the manifest's heads read, in the order of the heads; then, where
+  // the model can give it, that of kEmbedding.
   virtual const std::vector<OutputInfo>& outputs() const = 0;
-  // `logits` gets one buffer per output, each [rows, width]. Throws Error(kBackend).
-  virtual void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const = 0;
+  // `values` gets one buffer for each index into outputs() in `wanted`, which are all different.
+  // What is not wanted is not computed. Throws Error(kBackend), and Error(kInput) for rows that the
+  // model cannot take.
+  virtual void run(const TokenBatch& batch, const std::vector<size_t>& wanted,
+                   std::vector<std::vector<float>>* values) const = 0;
+
+  // All outputs but that of kEmbedding.
+  void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const;
 };
+
+// Error(kInput) unless every row has as many tokens as are judged of it.
+void check_judged(const TokenBatch& batch);
 
 }  // namespace affectrt

@@ -27,9 +27,15 @@ std::string entry_of(const Bundle& bundle, const char* entry) {
 struct Scratch {
   Workspace workspace;
   ClassifierHeads::Scratch heads;
-  AlignedBuffer<float> pooled;
+  AlignedBuffer<float> pooled;  // [rows, stride]
+  AlignedBuffer<float> judged;  // [judged tokens, stride]
   std::vector<float*> logits;
 };
+
+template <class T>
+void grow(AlignedBuffer<T>* buffer, size_t count) {
+  if (buffer->size() < count) *buffer = AlignedBuffer<T>(count);
+}
 
 class NativeBackend final : public Backend {
  public:
@@ -41,8 +47,12 @@ class NativeBackend final : public Backend {
         encoder_(make_text_encoder(config, weights, heads_.pooling(), kernels)),
         runner_(num_threads) {
     for (const ClassifierHeads::Output& output : heads_.outputs()) {
-      outputs_.push_back({output.name, static_cast<int32_t>(output.width)});
+      outputs_.push_back({output.name, static_cast<int32_t>(output.width),
+                          output.of_tokens ? OutputKind::kToken : OutputKind::kRow});
     }
+    const std::string& embedding = bundle_->manifest().embedding;
+    outputs_.push_back({embedding.empty() ? "embedding" : embedding,
+                        static_cast<int32_t>(config.hidden), OutputKind::kEmbedding});
   }
 
   std::string name() const override { return "native"; }
@@ -55,62 +65,128 @@ class NativeBackend final : public Backend {
 
   const std::vector<OutputInfo>& outputs() const override { return outputs_; }
 
-  void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const override {
-    logits->resize(outputs_.size());
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      (*logits)[i].resize(static_cast<size_t>(batch.rows) * static_cast<size_t>(outputs_[i].width));
+  using Backend::run;
+  void run(const TokenBatch& batch, const std::vector<size_t>& wanted,
+           std::vector<std::vector<float>>* values) const override {
+    Call call;
+    call.buffers.resize(outputs_.size(), nullptr);
+    values->resize(wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const OutputInfo& output = outputs_[wanted[i]];
+      const bool of_tokens = output.kind == OutputKind::kToken;
+      if (of_tokens && !call.wants_tokens) check_judged(batch);
+      call.wants_tokens = call.wants_tokens || of_tokens;
+      call.wants_pooled = call.wants_pooled || !of_tokens;
+      const size_t rows = of_tokens ? batch.judged_tokens() : static_cast<size_t>(batch.rows);
+      (*values)[i].resize(rows * static_cast<size_t>(output.width));
+      call.buffers[wanted[i]] = (*values)[i].data();
     }
-    if (batch.rows == 0) return;
-    const TokenRows rows = {batch.input_ids, batch.type_ids, batch.row_begin,
-                            static_cast<size_t>(batch.rows)};
-    encoder_->check(rows);
-    runner_.run(rows.spans(), Work{*this, rows, logits});
-    check_finite(*logits);
+    if (batch.rows == 0 || wanted.empty()) return;
+    call.rows = {batch.input_ids, batch.type_ids, batch.row_begin, static_cast<size_t>(batch.rows)};
+    encoder_->check(call.rows);
+    call.plan_rows(*encoder_, batch.judged);
+    runner_.run(call.rows.spans(), Work{*this, call});
+    for (size_t i = 0; i < wanted.size(); ++i) check_finite(outputs_[wanted[i]], (*values)[i]);
   }
 
  private:
+  struct Call {
+    TokenRows rows;
+    std::vector<float*> buffers;  // one an output, or null
+    bool wants_pooled = false;
+    bool wants_tokens = false;
+    std::vector<int32_t> kept_begin;    // [rows + 1]: as TokenRows has it
+    std::vector<int32_t> judged_begin;  // [rows + 1]: where each row's judged tokens begin
+
+    void plan_rows(const TextEncoder& encoder, const int32_t* judged) {
+      kept_begin.push_back(0);
+      judged_begin.push_back(0);
+      for (size_t row = 0; row < rows.rows; ++row) {
+        const auto pooled =
+            wants_pooled ? static_cast<int32_t>(encoder.pooled_tokens(rows, row)) : 0;
+        const int32_t own = wants_tokens ? judged[row] : 0;
+        kept_begin.push_back(kept_begin.back() + std::max(pooled, own));
+        judged_begin.push_back(judged_begin.back() + own);
+      }
+      rows.kept_begin = kept_begin.data();
+    }
+  };
+
   // One call, as ChunkRunner does it.
   struct Work {
     const NativeBackend& backend;
-    const TokenRows& rows;
-    std::vector<std::vector<float>>* logits;
+    const Call& call;
 
     TokenRows chunk(size_t begin, size_t end) const {
-      return {rows.ids, rows.type_ids, rows.row_begin + begin, end - begin};
+      return {call.rows.ids, call.rows.type_ids, call.rows.row_begin + begin, end - begin,
+              call.rows.kept_begin + begin};
+    }
+    RowSpans judged(size_t begin, size_t end) const {
+      return {call.judged_begin.data() + begin, end - begin};
     }
     void make_room(size_t begin, size_t end, bool whole, Scratch* scratch) const {
       const TextEncoder& encoder = *backend.encoder_;
       encoder.prepare(chunk(begin, end), whole, &scratch->workspace);
-      const size_t pooled = (end - begin) * encoder.stride();
-      if (whole && scratch->pooled.size() < pooled) scratch->pooled = AlignedBuffer<float>(pooled);
+      if (!whole) return;
+      if (call.wants_pooled) grow(&scratch->pooled, (end - begin) * encoder.stride());
+      if (call.wants_tokens) grow(&scratch->judged, judged(begin, end).tokens() * encoder.stride());
     }
     void forward(size_t begin, size_t end, Team& team, Scratch* shared, Scratch* own) const {
       backend.encoder_->forward(chunk(begin, end), team, &shared->workspace, &own->workspace,
-                                shared->pooled.data());
+                                call.wants_pooled ? shared->pooled.data() : nullptr);
     }
     void finish(size_t begin, size_t end, Scratch* scratch) const {
+      const size_t stride = backend.encoder_->stride();
+      const RowSpans tokens = judged(begin, end);
       scratch->logits.clear();
-      for (size_t i = 0; i < logits->size(); ++i) {
-        const auto width = static_cast<size_t>(backend.outputs_[i].width);
-        scratch->logits.push_back((*logits)[i].data() + begin * width);
+      for (size_t i = 0; i < backend.heads_.outputs().size(); ++i) {
+        const OutputInfo& output = backend.outputs_[i];
+        const size_t first = output.kind == OutputKind::kToken
+                                 ? static_cast<size_t>(call.judged_begin[begin])
+                                 : begin;
+        float* buffer = call.buffers[i];
+        if (buffer != nullptr) buffer += first * static_cast<size_t>(output.width);
+        scratch->logits.push_back(buffer);
       }
-      backend.heads_.run(backend.kernels_, scratch->pooled.data(), backend.encoder_->stride(),
-                         end - begin, &scratch->heads, scratch->logits.data());
+      if (call.wants_pooled) {
+        backend.heads_.run(backend.kernels_, scratch->pooled.data(), stride, end - begin, false,
+                           &scratch->heads, scratch->logits.data());
+        copy_embeddings(begin, end, scratch->pooled.data());
+      }
+      if (call.wants_tokens) {
+        gather(chunk(begin, end), tokens, scratch);
+        backend.heads_.run(backend.kernels_, scratch->judged.data(), stride, tokens.tokens(), true,
+                           &scratch->heads, scratch->logits.data());
+      }
+    }
+    // The judged tokens' hidden states, one row's behind the other's.
+    void gather(const TokenRows& rows, const RowSpans& tokens, Scratch* scratch) const {
+      const size_t stride = backend.encoder_->stride();
+      const float* hidden = TextEncoder::hidden(rows, scratch->workspace);
+      for (size_t row = 0; row < rows.rows; ++row) {
+        std::copy_n(hidden + rows.kept().first(row) * stride, tokens.length(row) * stride,
+                    scratch->judged.data() + tokens.first(row) * stride);
+      }
+    }
+    void copy_embeddings(size_t begin, size_t end, const float* pooled) const {
+      float* to = call.buffers.back();
+      if (to == nullptr) return;
+      const auto width = static_cast<size_t>(backend.outputs_.back().width);
+      for (size_t row = begin; row < end; ++row, pooled += backend.encoder_->stride()) {
+        std::copy_n(pooled, width, to + row * width);
+      }
     }
   };
 
-  void check_finite(const std::vector<std::vector<float>>& logits) const {
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const auto bad = std::find_if(logits[i].begin(), logits[i].end(),
-                                    [](float x) { return !std::isfinite(x); });
-      if (bad == logits[i].end()) continue;
-      const auto row =
-          static_cast<size_t>(bad - logits[i].begin()) / static_cast<size_t>(outputs_[i].width);
-      throw Error(ErrorKind::kBackend, "output '" + outputs_[i].name + "' of row " +
-                                           std::to_string(row) +
-                                           " is not finite: the weights of '" + bundle_->path() +
-                                           "' make its numbers overflow");
-    }
+  void check_finite(const OutputInfo& output, const std::vector<float>& values) const {
+    const auto bad =
+        std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+    if (bad == values.end()) return;
+    const auto row = static_cast<size_t>(bad - values.begin()) / static_cast<size_t>(output.width);
+    const char* of = output.kind == OutputKind::kToken ? "' of token " : "' of row ";
+    throw Error(ErrorKind::kBackend, "output '" + output.name + of + std::to_string(row) +
+                                         " is not finite: the weights of '" + bundle_->path() +
+                                         "' make its numbers overflow");
   }
 
   const std::shared_ptr<const Bundle> bundle_;

@@ -104,20 +104,41 @@ class OnnxRuntimeBackend final : public Backend {
 
   const std::vector<OutputInfo>& outputs() const override { return outputs_; }
 
-  void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const override {
+  using Backend::run;
+  void run(const TokenBatch& batch, const std::vector<size_t>& wanted,
+           std::vector<std::vector<float>>* values) const override {
     const OnnxRuntimeSession& session = session_.get();
-    logits->resize(outputs_.size());
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      (*logits)[i].resize(static_cast<size_t>(batch.rows) * static_cast<size_t>(outputs_[i].width));
+    Call call{batch, wanted, values, {0}};
+    values->resize(wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const OutputInfo& output = outputs_[wanted[i]];
+      if (output.kind == OutputKind::kToken && call.judged_begin.size() == 1) {
+        check_judged(batch);
+        for (int32_t row = 0; row < batch.rows; ++row) {
+          call.judged_begin.push_back(call.judged_begin.back() +
+                                      static_cast<size_t>(batch.judged[row]));
+        }
+      }
+      const size_t rows = output.kind == OutputKind::kToken ? call.judged_begin.back()
+                                                            : static_cast<size_t>(batch.rows);
+      (*values)[i].resize(rows * static_cast<size_t>(output.width));
     }
+    if (wanted.empty()) return;
     for (int32_t begin = 0; begin < batch.rows;) {
       const int32_t end = chunk_end(batch, begin);
-      run_chunk(session, batch, begin, end, logits);
+      run_chunk(session, call, begin, end);
       begin = end;
     }
   }
 
  private:
+  struct Call {
+    const TokenBatch& batch;
+    const std::vector<size_t>& wanted;
+    std::vector<std::vector<float>>* values;
+    std::vector<size_t> judged_begin;  // [rows + 1] where outputs of tokens are wanted
+  };
+
   void read_inputs(const OnnxRuntimeSession& session) {
     const auto refuse = [&](const std::string& why) {
       return Error(ErrorKind::kModelFile,
@@ -163,44 +184,70 @@ class OnnxRuntimeBackend final : public Backend {
   }
 
   void read_outputs(const OnnxRuntimeSession& session) {
-    std::vector<std::pair<const Head*, TensorSpec>> found;
+    std::vector<FoundOutput> found;
     for (const Head& head : bundle_->manifest().heads) {
-      const auto spec =
-          std::find_if(session.outputs().begin(), session.outputs().end(),
-                       [&](const TensorSpec& one) { return one.name == head.output; });
-      if (spec == session.outputs().end()) {
-        throw Error(ErrorKind::kModelFile, origin_ + " has no output '" + head.output +
-                                               "', which head '" + head.name + "' reads; it has " +
-                                               listed(session.outputs()));
-      }
-      if (spec->element_type != ort::kFloat && spec->element_type != ort::kFloat16) {
-        throw Error(ErrorKind::kModelFile, origin_ + " has output " + to_string(*spec) +
-                                               " for head '" + head.name +
-                                               "'; float32 or float16 [rows, labels] is needed");
-      }
-      const bool known = std::any_of(found.begin(), found.end(), [&](const auto& one) {
-        return one.second.name == spec->name;
+      const std::string reader = "head '" + head.name + "'";
+      const TensorSpec& spec = output_of(session, head.output, reader);
+      const bool of_tokens = reads_tokens(head.task);
+      const bool known = std::any_of(found.begin(), found.end(), [&](const FoundOutput& one) {
+        return one.spec.name == spec.name;
       });
-      if (!known) found.emplace_back(&head, *spec);
+      if (!known) {
+        found.push_back({of_tokens ? OutputKind::kToken : OutputKind::kRow, spec, reader,
+                         (of_tokens ? "[rows, tokens, " : "[rows, ") +
+                             std::to_string(head.labels.size()) + "]"});
+      }
+    }
+    if (const std::string& embedding = bundle_->manifest().embedding; !embedding.empty()) {
+      found.push_back({OutputKind::kEmbedding, output_of(session, embedding, "the embedding"),
+                       "the embedding", "[rows, values]"});
     }
     resolve_shapes(session, &found);
-    for (const auto& [head, spec] : found) {
-      graph_.outputs.push_back({spec.name, spec.element_type});
-      outputs_.push_back({spec.name, static_cast<int32_t>(head->labels.size())});
+    for (const FoundOutput& one : found) {
+      const std::vector<int64_t>& shape = one.spec.shape;
+      if (shape.size() != (one.kind == OutputKind::kToken ? 3 : 2) || shape.back() < 1 ||
+          shape.back() > kManifestMaxLabels) {
+        throw Error(ErrorKind::kModelFile, origin_ + " has output " + to_string(one.spec) +
+                                               " for " + one.reader + "; " + one.needed +
+                                               " is needed");
+      }
+      graph_.outputs.push_back({one.spec.name, one.spec.element_type});
+      outputs_.push_back({one.spec.name, static_cast<int32_t>(shape.back()), one.kind});
     }
     for (const Head& head : bundle_->manifest().heads) {
-      for (const auto& [first_head, spec] : found) {
-        if (spec.name == head.output) check_width(head, spec);
+      for (const FoundOutput& one : found) {
+        if (one.spec.name == head.output) check_width(head, one.spec);
       }
     }
   }
 
+  struct FoundOutput {
+    OutputKind kind;
+    TensorSpec spec;
+    std::string reader;
+    std::string needed;  // its shape
+  };
+
+  const TensorSpec& output_of(const OnnxRuntimeSession& session, const std::string& name,
+                              const std::string& reader) const {
+    const auto spec = std::find_if(session.outputs().begin(), session.outputs().end(),
+                                   [&](const TensorSpec& one) { return one.name == name; });
+    if (spec == session.outputs().end()) {
+      throw Error(ErrorKind::kModelFile, origin_ + " has no output '" + name + "', which " +
+                                             reader + " reads; it has " +
+                                             listed(session.outputs()));
+    }
+    if (spec->element_type != ort::kFloat && spec->element_type != ort::kFloat16) {
+      throw Error(ErrorKind::kModelFile, origin_ + " has output " + to_string(*spec) + " for " +
+                                             reader + "; float32 or float16 is needed");
+    }
+    return *spec;
+  }
+
   // A graph may leave the width of an output open: one row tells it.
-  void resolve_shapes(const OnnxRuntimeSession& session,
-                      std::vector<std::pair<const Head*, TensorSpec>>* found) const {
-    const auto is_open = [](const auto& one) {
-      const std::vector<int64_t>& shape = one.second.shape;
-      return shape.empty() || (shape.size() == 2 && shape[1] < 0);
+  void resolve_shapes(const OnnxRuntimeSession& session, std::vector<FoundOutput>* found) const {
+    const auto is_open = [](const FoundOutput& one) {
+      return one.spec.shape.empty() || one.spec.shape.back() < 0;
     };
     if (std::none_of(found->begin(), found->end(), is_open)) return;
     const int32_t ids[2] = {static_cast<int32_t>(padding_id_), static_cast<int32_t>(padding_id_)};
@@ -209,26 +256,19 @@ class OnnxRuntimeBackend final : public Backend {
     Inputs inputs;
     fill_inputs({ids, types, row_begin, 1}, 0, 1, &inputs);
     std::vector<const char*> names;
-    for (const auto& [head, spec] : *found) names.push_back(spec.name.c_str());
+    for (const FoundOutput& one : *found) names.push_back(one.spec.name.c_str());
     const std::vector<TensorSpec> probed = session.probe(inputs.matrices, names);
     for (size_t i = 0; i < probed.size(); ++i) {
-      if (is_open((*found)[i])) (*found)[i].second.shape = probed[i].shape;
+      if (is_open((*found)[i])) (*found)[i].spec.shape = probed[i].shape;
     }
   }
 
   void check_width(const Head& head, const TensorSpec& spec) const {
-    const std::string labels = std::to_string(head.labels.size());
-    if (spec.shape.size() != 2) {
-      throw Error(ErrorKind::kModelFile, origin_ + " has output " + to_string(spec) +
-                                             " for head '" + head.name + "'; [rows, " + labels +
-                                             "] is needed");
-    }
-    if (spec.shape[1] != static_cast<int64_t>(head.labels.size())) {
-      throw Error(ErrorKind::kModelFile, origin_ + " gives " + std::to_string(spec.shape[1]) +
-                                             " values a row in output '" + spec.name +
-                                             "', but head '" + head.name + "' has " + labels +
-                                             " labels");
-    }
+    if (spec.shape.back() == static_cast<int64_t>(head.labels.size())) return;
+    throw Error(ErrorKind::kModelFile, origin_ + " gives " + std::to_string(spec.shape.back()) +
+                                           " values a row in output '" + spec.name +
+                                           "', but head '" + head.name + "' has " +
+                                           std::to_string(head.labels.size()) + " labels");
   }
 
   // Rows that go into one call of the session.
@@ -306,38 +346,59 @@ class OnnxRuntimeBackend final : public Backend {
     }
   }
 
-  void run_chunk(const OnnxRuntimeSession& session, const TokenBatch& batch, int32_t begin,
-                 int32_t end, std::vector<std::vector<float>>* logits) const {
+  void run_chunk(const OnnxRuntimeSession& session, const Call& call, int32_t begin,
+                 int32_t end) const {
     Inputs inputs;
-    fill_inputs(batch, begin, end, &inputs);
-    const int64_t rows = graph_.rows.value_or(end - begin);
+    fill_inputs(call.batch, begin, end, &inputs);
+    const int64_t rows = inputs.matrices.front().rows;
+    const int64_t tokens = inputs.matrices.front().columns;
     std::vector<Matrix> outputs;
-    std::vector<std::vector<float>> wide(graph_.outputs.size());
-    std::vector<std::vector<uint16_t>> half(graph_.outputs.size());
-    for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-      const GraphOutput& output = graph_.outputs[i];
-      const size_t width = static_cast<size_t>(outputs_[i].width);
-      const size_t size = static_cast<size_t>(rows) * width;
-      void* data = (*logits)[i].data() + static_cast<size_t>(begin) * width;
-      if (output.element_type == ort::kFloat16) {
+    const size_t count = call.wanted.size();
+    std::vector<std::vector<float>> wide(count);
+    std::vector<std::vector<uint16_t>> half(count);
+    for (size_t i = 0; i < count; ++i) {
+      const GraphOutput& graph_output = graph_.outputs[call.wanted[i]];
+      const OutputInfo& output = outputs_[call.wanted[i]];
+      const bool of_tokens = output.kind == OutputKind::kToken;
+      const auto width = static_cast<size_t>(output.width);
+      const size_t size = static_cast<size_t>(rows * (of_tokens ? tokens : 1)) * width;
+      void* data = nullptr;
+      if (graph_output.element_type == ort::kFloat16) {
         half[i].resize(size);
         data = half[i].data();
-      } else if (rows != end - begin) {
+      } else if (of_tokens || rows != end - begin) {
         wide[i].resize(size);
         data = wide[i].data();
+      } else {
+        data = (*call.values)[i].data() + static_cast<size_t>(begin) * width;
       }
-      outputs.push_back({output.name.c_str(), output.element_type, rows, outputs_[i].width, data});
+      outputs.push_back({graph_output.name.c_str(), graph_output.element_type, rows,
+                         of_tokens ? tokens : output.width, data, of_tokens ? output.width : 0});
     }
     session.run(inputs.matrices, outputs);
-    for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-      const size_t width = static_cast<size_t>(outputs_[i].width);
-      const size_t used = static_cast<size_t>(end - begin) * width;
-      float* data = (*logits)[i].data() + static_cast<size_t>(begin) * width;
+    for (size_t i = 0; i < count; ++i) {
       if (!half[i].empty()) {
-        for (size_t k = 0; k < used; ++k) data[k] = float_from_float16(half[i][k]);
-      } else if (!wide[i].empty()) {
-        std::copy_n(wide[i].data(), used, data);
+        wide[i].resize(half[i].size());
+        std::transform(half[i].begin(), half[i].end(), wide[i].begin(), float_from_float16);
       }
+      if (!wide[i].empty()) copy_rows(call, i, begin, end, tokens, wide[i].data());
+    }
+  }
+
+  // What is wanted of output call.wanted[i] of rows [begin, end), from a padded chunk.
+  void copy_rows(const Call& call, size_t i, int32_t begin, int32_t end, int64_t tokens,
+                 const float* from) const {
+    const OutputInfo& output = outputs_[call.wanted[i]];
+    const auto width = static_cast<size_t>(output.width);
+    float* to = (*call.values)[i].data();
+    if (output.kind != OutputKind::kToken) {
+      std::copy_n(from, static_cast<size_t>(end - begin) * width,
+                  to + static_cast<size_t>(begin) * width);
+      return;
+    }
+    for (int32_t row = begin; row < end; ++row, from += static_cast<size_t>(tokens) * width) {
+      const size_t first = call.judged_begin[static_cast<size_t>(row)];
+      std::copy_n(from, static_cast<size_t>(call.batch.judged[row]) * width, to + first * width);
     }
   }
 

@@ -208,14 +208,15 @@ class ValueList {
   void wrap(const std::vector<OnnxRuntimeSession::Matrix>& matrices, const ort::MemoryInfo* memory,
             const std::string& doing) {
     for (const OnnxRuntimeSession::Matrix& matrix : matrices) {
-      const std::array<int64_t, 2> shape = {matrix.rows, matrix.columns};
-      const size_t elements =
-          static_cast<size_t>(matrix.rows) * static_cast<size_t>(matrix.columns);
+      const std::array<int64_t, 3> shape = {matrix.rows, matrix.columns, matrix.depth};
+      const size_t rank = matrix.depth == 0 ? 2 : 3;
+      size_t elements = 1;
+      for (size_t i = 0; i < rank; ++i) elements *= static_cast<size_t>(shape[i]);
       names_.push_back(matrix.name);
       values_.push_back(nullptr);
       library_.check(library_.api().CreateTensorWithDataAsOrtValue(
                          memory, matrix.data, elements * element_bytes(matrix.element_type),
-                         shape.data(), shape.size(), matrix.element_type, &values_.back()),
+                         shape.data(), rank, matrix.element_type, &values_.back()),
                      doing);
     }
   }

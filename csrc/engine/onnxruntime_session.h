@@ -45,13 +45,15 @@ class OnnxRuntimeSession {
   const std::vector<TensorSpec>& inputs() const { return inputs_; }
   const std::vector<TensorSpec>& outputs() const { return outputs_; }
 
-  // A dense matrix in the caller's memory.
+  // A dense matrix in the caller's memory, or where `depth` is given a tensor [rows, columns,
+  // depth].
   struct Matrix {
     const char* name = nullptr;
     int element_type = 0;
     int64_t rows = 0;
     int64_t columns = 0;
-    void* data = nullptr;  // rows * columns elements
+    void* data = nullptr;  // rows * columns (* depth) elements
+    int64_t depth = 0;
   };
   // Reads `inputs` and writes `outputs` in place.
   void run(const std::vector<Matrix>& inputs, const std::vector<Matrix>& outputs) const;

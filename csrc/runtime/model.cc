@@ -95,22 +95,85 @@ struct PackedBatch {
   std::vector<int32_t> ids;
   std::vector<int32_t> type_ids;
   std::vector<int32_t> row_begin;
+  std::vector<int32_t> judged;
 
   void clear() {
     ids.clear();
     type_ids.clear();
     row_begin.assign(1, 0);
+    judged.clear();
   }
   void add(const TokenRow& row) {
     ids.insert(ids.end(), row.ids.begin(), row.ids.end());
     type_ids.insert(type_ids.end(), row.type_ids.begin(), row.type_ids.end());
     row_begin.push_back(static_cast<int32_t>(ids.size()));
+    judged.push_back(1 + row.a_tokens);
   }
   TokenBatch view() const {
     return {ids.data(), type_ids.data(), row_begin.data(),
-            static_cast<int32_t>(row_begin.size() - 1)};
+            static_cast<int32_t>(row_begin.size() - 1), judged.data()};
   }
 };
+
+// What the backend gives, brought from the order of the batches into that of the rows.
+class Collected {
+ public:
+  // `begin` [rows + 1]: where each row's values begin, in units of `width`.
+  Collected(const std::vector<int32_t>& begin, size_t width)
+      : begin_(begin), width_(width), values_(static_cast<size_t>(begin.back()) * width) {}
+
+  // Rows order[from, to), as they lie in `batch` one behind the other.
+  void add(const std::vector<float>& batch, const std::vector<size_t>& order, size_t from,
+           size_t to) {
+    const float* source = batch.data();
+    for (size_t i = from; i < to; ++i) {
+      const auto first = static_cast<size_t>(begin_[order[i]]);
+      const size_t count = (static_cast<size_t>(begin_[order[i] + 1]) - first) * width_;
+      std::copy_n(source, count, values_.data() + first * width_);
+      source += count;
+    }
+  }
+  std::vector<float> take() { return std::move(values_); }
+
+ private:
+  const std::vector<int32_t>& begin_;
+  size_t width_;
+  std::vector<float> values_;
+};
+
+void check_pass(const TokenRow& pass, size_t row, uint32_t max_tokens) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(ErrorKind::kInput, "pass " + std::to_string(row) + " has " + what);
+  };
+  const std::string ids = std::to_string(pass.ids.size());
+  if (pass.ids.empty() || pass.ids.size() > max_tokens) {
+    fail(ids + " tokens; 1 to " + std::to_string(max_tokens) + " are possible");
+  }
+  if (pass.type_ids.size() != pass.ids.size()) {
+    fail(ids + " tokens, but " + std::to_string(pass.type_ids.size()) + " token types");
+  }
+  if (pass.a_tokens < 0 || static_cast<size_t>(pass.a_tokens) >= pass.ids.size()) {
+    fail(ids + " tokens; " + std::to_string(pass.a_tokens) +
+         " of them behind the first cannot be those of its text");
+  }
+  if (!pass.a_offsets.empty() && pass.a_offsets.size() != static_cast<size_t>(pass.a_tokens)) {
+    fail(std::to_string(pass.a_offsets.size()) + " offsets for the " +
+         std::to_string(pass.a_tokens) + " tokens of its text");
+  }
+}
+
+// Where the spans' characters are.
+void place_spans(const std::vector<TokenRow>& rows, HeadScores* scores) {
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const std::vector<Offset>& offsets = rows[row].a_offsets;
+    if (offsets.empty()) continue;
+    for (int32_t i = scores->span_begin[row]; i < scores->span_begin[row + 1]; ++i) {
+      TokenSpan& span = scores->spans[static_cast<size_t>(i)];
+      span.begin = static_cast<int32_t>(offsets[static_cast<size_t>(span.first)].begin);
+      span.end = static_cast<int32_t>(offsets[static_cast<size_t>(span.last)].end);
+    }
+  }
+}
 
 }  // namespace
 
@@ -141,91 +204,171 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const Bundle> bundle,
     const auto output = std::find_if(outputs.begin(), outputs.end(), [&](const OutputInfo& one) {
       return one.name == head.output;
     });
-    if (output == outputs.end() || static_cast<size_t>(output->width) != head.labels.size()) {
+    const OutputKind kind =
+        affectrt::reads_tokens(head.task) ? OutputKind::kToken : OutputKind::kRow;
+    if (output == outputs.end() || static_cast<size_t>(output->width) != head.labels.size() ||
+        output->kind != kind) {
       throw Error(ErrorKind::kModelFile, "head '" + head.name + "' of '" + model->bundle_->path() +
                                              "' has " + std::to_string(head.labels.size()) +
                                              " labels, but the backend has no output '" +
-                                             head.output + "' of that width");
+                                             head.output + "' of that width for each " +
+                                             (kind == OutputKind::kToken ? "token" : "row"));
+    }
+    if (head.input == HeadInput::kText || head.input == HeadInput::kTurn) {
+      model->text_heads_.push_back(static_cast<int32_t>(model->head_outputs_.size()));
     }
     model->head_outputs_.push_back(static_cast<size_t>(output - outputs.begin()));
   }
   return model;
 }
 
-Prediction Model::predict(const std::vector<TextInput>& inputs, const std::vector<int32_t>& heads,
-                          const std::function<bool(size_t, size_t)>& progress,
-                          int32_t max_tokens) const {
-  std::vector<size_t> wanted;
+int32_t Model::embedding_width() const {
+  const OutputInfo& last = backend_->outputs().back();
+  return last.kind == OutputKind::kEmbedding ? last.width : 0;
+}
+
+bool Model::reads_tokens(const std::vector<int32_t>& heads) const {
+  return std::any_of(heads.begin(), heads.end(), [&](int32_t head) {
+    return affectrt::reads_tokens(manifest().heads[static_cast<size_t>(head)].task);
+  });
+}
+
+std::vector<int32_t> Model::checked_heads(const Wanted& wanted,
+                                          const std::vector<int32_t>& otherwise) const {
+  const std::vector<int32_t>& heads = wanted.heads ? *wanted.heads : otherwise;
   for (const int32_t head : heads) {
     if (head < 0 || static_cast<size_t>(head) >= manifest().heads.size()) {
       throw Error(ErrorKind::kInput, "no head " + std::to_string(head) + "; this model has " +
                                          std::to_string(manifest().heads.size()));
     }
-    wanted.push_back(static_cast<size_t>(head));
   }
-  if (heads.empty()) {
-    wanted.resize(manifest().heads.size());
-    std::iota(wanted.begin(), wanted.end(), size_t{0});
+  if (wanted.embeddings && embedding_width() == 0) {
+    throw Error(ErrorKind::kUnsupported, "'" + bundle_->path() +
+                                             "' gives no embeddings on the backend '" +
+                                             backend_->name() +
+                                             "'; the native one does, and a file that "
+                                             "`affectrt export` made of a pooled checkpoint");
+  }
+  return heads;
+}
+
+Prediction Model::predict(const std::vector<TextInput>& inputs, const Wanted& wanted) const {
+  std::vector<int32_t> heads = checked_heads(wanted, text_heads_);
+  if (heads.empty() && !wanted.embeddings) {
+    throw Error(ErrorKind::kInput, "no head of '" + bundle_->path() +
+                                       "' reads a text alone; its heads read turns of a "
+                                       "conversation");
+  }
+  for (const int32_t index : heads) {
+    const Head& head = manifest().heads[static_cast<size_t>(index)];
+    if (head.input == HeadInput::kText || head.input == HeadInput::kTurn) continue;
+    const auto lone = std::find_if(inputs.begin(), inputs.end(),
+                                   [](const TextInput& input) { return !input.pair; });
+    if (lone == inputs.end()) continue;
+    throw Error(ErrorKind::kInput,
+                "text " + std::to_string(lone - inputs.begin()) + ": head '" + head.name +
+                    "' judges a text in the light of a conversation (input '" +
+                    input_name(head.input) + "'), so a text alone cannot be answered");
   }
   if (inputs.size() > static_cast<size_t>(INT32_MAX)) {
     throw Error(ErrorKind::kInput, std::to_string(inputs.size()) + " texts are too many at once");
   }
 
   uint32_t row_limit = manifest().max_tokens;
-  if (max_tokens != 0) {
-    if (max_tokens < 0 || (row_limit != 0 && static_cast<uint32_t>(max_tokens) > row_limit)) {
-      throw Error(ErrorKind::kInput, "max_tokens is " + std::to_string(max_tokens) +
+  if (wanted.max_tokens != 0) {
+    if (wanted.max_tokens < 0 ||
+        (row_limit != 0 && static_cast<uint32_t>(wanted.max_tokens) > row_limit)) {
+      throw Error(ErrorKind::kInput, "max_tokens is " + std::to_string(wanted.max_tokens) +
                                          "; this model takes 1 to " + std::to_string(row_limit));
     }
-    row_limit = static_cast<uint32_t>(max_tokens);
+    row_limit = static_cast<uint32_t>(wanted.max_tokens);
   }
 
   std::function<bool()> keep_going;
-  if (progress) keep_going = [&] { return progress(0, inputs.size()); };
-  const std::vector<TokenRow> rows =
-      tokenize_rows(*tokenizer_, inputs, {row_limit, truncate_left_, num_threads_}, keep_going);
+  if (wanted.progress) keep_going = [&] { return wanted.progress(0, inputs.size()); };
+  const TokenRowOptions options = {row_limit, truncate_left_, num_threads_, reads_tokens(heads)};
+  return answer(tokenize_rows(*tokenizer_, inputs, options, keep_going), std::move(heads), wanted);
+}
 
+Prediction Model::predict_passes(const std::vector<TokenRow>& passes, const Wanted& wanted) const {
+  std::vector<int32_t> all(manifest().heads.size());
+  std::iota(all.begin(), all.end(), 0);
+  for (size_t row = 0; row < passes.size(); ++row) {
+    check_pass(passes[row], row, manifest().max_tokens);
+  }
+  return answer(passes, checked_heads(wanted, all), wanted);
+}
+
+Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t> heads,
+                         const Wanted& wanted) const {
   Prediction prediction;
   std::vector<int32_t> lengths;
   lengths.reserve(rows.size());
+  std::vector<int32_t> row_begin(1, 0);
+  std::vector<int32_t> token_begin(1, 0);
   for (const TokenRow& row : rows) {
-    const int32_t length = static_cast<int32_t>(row.ids.size());
+    const auto length = static_cast<int32_t>(row.ids.size());
     lengths.push_back(length);
-    prediction.token_counts.push_back(row.full_count);
+    prediction.token_counts.push_back(std::max(row.full_count, length));
     prediction.truncated.push_back(length < row.full_count ? 1 : 0);
+    row_begin.push_back(row_begin.back() + 1);
+    token_begin.push_back(token_begin.back() + 1 + row.a_tokens);
   }
 
-  std::vector<std::vector<float>> all_logits;
-  all_logits.reserve(wanted.size());
-  for (const size_t head : wanted) {
-    all_logits.emplace_back(inputs.size() * manifest().heads[head].labels.size());
-  }
+  // Heads may share an output.
+  std::vector<size_t> outputs;
+  std::vector<size_t> of_head;  // index into `outputs`
+  std::vector<Collected> collected;
+  const auto want = [&](size_t output) {
+    const auto known = std::find(outputs.begin(), outputs.end(), output);
+    const auto index = static_cast<size_t>(known - outputs.begin());
+    if (known == outputs.end()) {
+      const OutputInfo& info = backend_->outputs()[output];
+      outputs.push_back(output);
+      collected.emplace_back(info.kind == OutputKind::kToken ? token_begin : row_begin,
+                             static_cast<size_t>(info.width));
+    }
+    return index;
+  };
+  for (const int32_t head : heads)
+    of_head.push_back(want(head_outputs_[static_cast<size_t>(head)]));
+  if (wanted.embeddings) of_head.push_back(want(backend_->outputs().size() - 1));
+
   const BatchPlan plan = plan_batches(lengths, max_batch_tokens_);
   PackedBatch packed;
-  std::vector<std::vector<float>> batch_logits;
+  std::vector<std::vector<float>> values;
   for (size_t batch = 0; batch < plan.batches(); ++batch) {
     const size_t begin = plan.batch_begin[batch];
     const size_t end = plan.batch_begin[batch + 1];
     packed.clear();
     for (size_t i = begin; i < end; ++i) packed.add(rows[plan.order[i]]);
-    backend_->run(packed.view(), &batch_logits);
-    for (size_t k = 0; k < wanted.size(); ++k) {
-      const std::vector<float>& from = batch_logits[head_outputs_[wanted[k]]];
-      const size_t width = manifest().heads[wanted[k]].labels.size();
-      for (size_t i = begin; i < end; ++i) {
-        std::copy_n(from.data() + (i - begin) * width, width,
-                    all_logits[k].data() + plan.order[i] * width);
-      }
+    backend_->run(packed.view(), outputs, &values);
+    for (size_t k = 0; k < outputs.size(); ++k) {
+      collected[k].add(values[k], plan.order, begin, end);
     }
-    if (progress && !progress(end, inputs.size())) {
+    if (wanted.progress && !wanted.progress(end, rows.size())) {
       throw Error(ErrorKind::kInput, "interrupted after " + std::to_string(end) + " of " +
-                                         std::to_string(inputs.size()) + " texts");
+                                         std::to_string(rows.size()) + " texts");
     }
   }
-  for (size_t k = 0; k < wanted.size(); ++k) {
-    prediction.heads.push_back(decode(manifest().heads[wanted[k]], std::move(all_logits[k]),
-                                      static_cast<int32_t>(inputs.size())));
+
+  std::vector<std::vector<float>> logits;
+  for (Collected& one : collected) logits.push_back(one.take());
+  for (size_t k = 0; k < heads.size(); ++k) {
+    const Head& head = manifest().heads[static_cast<size_t>(heads[k])];
+    std::vector<float>& own = logits[of_head[k]];
+    if (affectrt::reads_tokens(head.task)) {
+      prediction.heads.push_back(decode_tokens(head, own, token_begin));
+      place_spans(rows, &prediction.heads.back());
+    } else {
+      prediction.heads.push_back(decode(head, own, static_cast<int32_t>(rows.size())));
+    }
   }
+  if (wanted.embeddings) {
+    prediction.embedding_width = embedding_width();
+    prediction.embeddings = std::move(logits[of_head.back()]);
+  }
+  prediction.answered = std::move(heads);
   return prediction;
 }
 

@@ -57,12 +57,6 @@ class Writer {
   bool first_ = true;
 };
 
-const char* task_name(Task task) {
-  return task == Task::kSingleLabel  ? "single_label"
-         : task == Task::kMultiLabel ? "multi_label"
-                                     : "regression";
-}
-
 double shortest_decimal(float value) {
   char text[32];
   for (int digits = 1; digits <= 9; ++digits) {
@@ -76,6 +70,7 @@ void write_head(const Head& head, Writer* out) {
   out->begin('{');
   out->key("name").string(head.name);
   out->key("task").string(task_name(head.task));
+  out->key("input").string(input_name(head.input));
   out->key("labels").begin('[');
   for (const std::string& label : head.labels) out->string(label);
   out->end(']');
@@ -89,6 +84,17 @@ void write_head(const Head& head, Writer* out) {
   } else {
     out->raw("null");
   }
+  if (!head.ranges.empty()) {
+    out->key("ranges").begin('[');
+    for (const ValueRange& range : head.ranges) {
+      out->begin('[');
+      out->number(shortest_decimal(range.low));
+      out->number(shortest_decimal(range.high));
+      out->end(']');
+    }
+    out->end(']');
+  }
+  if (head.task == Task::kSpan) out->key("margin").number(shortest_decimal(head.margin));
   out->end('}');
 }
 
@@ -101,6 +107,9 @@ void write_manifest(const Manifest& manifest, Writer* out) {
   for (const Head& head : manifest.heads) write_head(head, out);
   out->end(']');
 }
+
+// Whether an answer says more than "emotions" does, so that it stands under "heads" as well.
+bool has_more_than_labels(Task task) { return task == Task::kOrdinal || reads_tokens(task); }
 
 struct RowOfHead {
   const Head& head;
@@ -133,32 +142,89 @@ void write_labels(const char* name, const RowOfHead& of, Writer* out) {
   out->key("unsure").boolean(of.scores.unsure[of.row] != 0);
 }
 
-void write_head_answer(const RowOfHead& of, Writer* out) {
-  out->key(of.head.name).begin('{');
-  out->key("task").string(task_name(of.head.task));
+// The part of a text that code points [begin, end) are.
+std::string_view characters(std::string_view text, int32_t begin, int32_t end) {
+  size_t at = 0;
+  const auto skip = [&](int32_t count) {
+    for (; count > 0 && at < text.size(); --count) {
+      ++at;
+      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) ++at;
+    }
+    return at;
+  };
+  const size_t from = skip(begin);
+  return text.substr(from, skip(end - begin) - from);
+}
+
+// The name of what a span is; "" for that of a span head.
+std::string_view span_label(const Head& head, const TokenSpan& span) {
+  if (head.task == Task::kSpan) return {};
+  const auto label = static_cast<size_t>(span.label);
+  if (head.task == Task::kTokenFlags) return head.labels[label];
+  return std::string_view(head.labels[2 * label + 1]).substr(2);  // behind "B-"
+}
+
+// `name`: the spans of a text, those that are decided or all of them.
+void write_spans(const char* name, const RowOfHead& of, std::string_view text, bool all,
+                 Writer* out) {
+  out->key(name).begin('[');
+  for (int32_t i = of.scores.span_begin[of.row]; i < of.scores.span_begin[of.row + 1]; ++i) {
+    const TokenSpan& span = of.scores.spans[static_cast<size_t>(i)];
+    if (!all && !span.decided) continue;
+    out->begin('{');
+    out->key("start").integer(static_cast<uint32_t>(span.begin));
+    out->key("end").integer(static_cast<uint32_t>(span.end));
+    out->key("text").string(characters(text, span.begin, span.end));
+    if (const auto label = span_label(of.head, span); !label.empty()) {
+      out->key("label").string(label);
+    }
+    out->key("score").number(double{span.score});
+    out->end('}');
+  }
+  out->end(']');
+}
+
+// The answer to `text`, without its brackets.
+void write_answer(const RowOfHead& of, std::string_view text, Writer* out) {
   if (of.head.task == Task::kRegression) {
     out->key("values").begin('{');
     for (uint32_t i = 0; i < of.head.labels.size(); ++i) {
       out->key(of.head.labels[i]).number(of.score(i));
     }
     out->end('}');
+  } else if (reads_tokens(of.head.task)) {
+    write_spans("spans", of, text, false, out);
+    if (of.head.task == Task::kSpan) write_spans("candidates", of, text, true, out);
   } else {
     write_labels("labels", of, out);
+    if (of.head.task == Task::kOrdinal) out->key("level").number(double{of.scores.levels[of.row]});
   }
-  out->end('}');
 }
 
 void write_row(const Manifest& manifest, const TextInput& input, const Prediction& prediction,
                size_t row, Writer* out) {
+  const auto of_head = [&](size_t i) -> RowOfHead {
+    return {manifest.heads[static_cast<size_t>(prediction.answered[i])], prediction.heads[i], row};
+  };
   out->begin('{');
   out->key("text").string(input.text);
   if (input.pair) out->key("pair").string(*input.pair);
-  write_labels("emotions", {manifest.heads[0], prediction.heads[0], row}, out);
+  if (const RowOfHead primary = of_head(0); reads_tokens(primary.head.task)) {
+    out->key("emotions").begin('[').end(']');
+    out->key("decided").begin('[').end(']');
+    out->key("unsure").boolean(false);
+  } else {
+    write_labels("emotions", primary, out);
+  }
   if (prediction.truncated[row] != 0) out->key("truncated").boolean(true);
-  if (manifest.heads.size() > 1) {
+  if (prediction.answered.size() > 1 || has_more_than_labels(of_head(0).head.task)) {
     out->key("heads").begin('{');
-    for (size_t i = 0; i < manifest.heads.size(); ++i) {
-      write_head_answer({manifest.heads[i], prediction.heads[i], row}, out);
+    for (size_t i = 0; i < prediction.answered.size(); ++i) {
+      const RowOfHead of = of_head(i);
+      out->key(of.head.name).begin('{');
+      out->key("task").string(task_name(of.head.task));
+      write_answer(of, input.text, out);
+      out->end('}');
     }
     out->end('}');
   }

@@ -17,8 +17,8 @@ std::string manifest_json(const Manifest& manifest);
 std::string info_json(const Model& model);
 
 // An array of one object a row, with the keys of Result.to_dict() in Python: text, emotions,
-// decided, unsure; pair, truncated and heads where there are such. `prediction` is that of all
-// heads for `inputs`, which are valid UTF-8.
+// decided, unsure; pair, truncated and heads where there are such. `prediction` is that of at least
+// one head for `inputs`, which are valid UTF-8.
 std::string answers_json(const Manifest& manifest, const std::vector<TextInput>& inputs,
                          const Prediction& prediction);
 

@@ -26,10 +26,25 @@ std::vector<int32_t> narrowed(const std::vector<uint32_t>& values) {
   return result;
 }
 
+void read_a(const Encoding& encoding, TokenRow* row) {
+  for (size_t i = 0; i < encoding.ids.size(); ++i) {
+    if (encoding.sequence_ids[i] != 0) continue;
+    row->a_offsets.push_back(encoding.offsets[i]);
+    if (i != row->a_offsets.size()) {
+      throw Error(ErrorKind::kUnsupported,
+                  "token " + std::to_string(i) + " is number " +
+                      std::to_string(row->a_offsets.size()) +
+                      " of the text; heads that read tokens need a tokenizer that puts exactly one "
+                      "special token before a text");
+    }
+  }
+  row->a_tokens = static_cast<int32_t>(row->a_offsets.size());
+}
+
 TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
                       const TokenRowOptions& wanted) {
   EncodeOptions options;
-  options.with_offsets = false;
+  options.with_offsets = wanted.with_a;
   Encoding encoding = tokenizer.encode(input.text, input.pair, options);
   TokenRow row;
   if (encoding.ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
@@ -51,6 +66,7 @@ TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
   }
   row.ids = narrowed(encoding.ids);
   row.type_ids = narrowed(encoding.type_ids);
+  if (wanted.with_a) read_a(encoding, &row);
   return row;
 }
 

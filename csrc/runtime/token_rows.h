@@ -9,16 +9,21 @@
 
 namespace affectrt {
 
+// One pass of the encoder: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
 struct TokenRow {
   std::vector<int32_t> ids;
   std::vector<int32_t> type_ids;
-  int32_t full_count = 0;  // tokens before truncation
+  int32_t full_count = 0;  // tokens before truncation; 0: as many as there are
+  // Of A, for heads that read tokens: its tokens stand at 1 .. a_tokens.
+  int32_t a_tokens = 0;
+  std::vector<Offset> a_offsets;  // [a_tokens], or empty: spans then have no characters
 };
 
 struct TokenRowOptions {
   uint32_t max_tokens = 0;  // longest_first truncation to this; 0: none
   bool truncate_left = false;
   int num_threads = 1;
+  bool with_a = false;  // fill a_tokens and a_offsets
 };
 
 // One row an input, in order. `keep_going` is asked now and then on the calling thread; when it

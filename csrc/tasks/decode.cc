@@ -7,16 +7,15 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tasks/scores.h"
 
 namespace affectrt {
 namespace {
 
-constexpr float kDefaultThreshold = 0.5F;
-
-void check_head(const Head& head, size_t logits, int32_t rows) {
+void check_head(const Head& head, size_t logits, size_t rows) {
   const std::string where = "head '" + head.name + "'";
   if (head.labels.empty()) throw Error(ErrorKind::kModelFile, where + " has no labels");
-  if (rows < 0 || logits != static_cast<size_t>(rows) * head.labels.size()) {
+  if (logits != rows * head.labels.size()) {
     throw Error(ErrorKind::kBackend, where + " got " + std::to_string(logits) + " logits for " +
                                          std::to_string(rows) + " rows of " +
                                          std::to_string(head.labels.size()) + " labels");
@@ -26,10 +25,14 @@ void check_head(const Head& head, size_t logits, int32_t rows) {
         ErrorKind::kModelFile,
         where + " has temperature " + std::to_string(head.temperature) + "; it must be above 0");
   }
-  if (head.task == Task::kMultiLabel && !head.thresholds.empty() &&
-      head.thresholds.size() != head.labels.size()) {
+  if (!head.thresholds.empty() && head.thresholds.size() != head.labels.size()) {
     throw Error(ErrorKind::kModelFile, where + " has " + std::to_string(head.thresholds.size()) +
                                            " thresholds for " + std::to_string(head.labels.size()) +
+                                           " labels");
+  }
+  if (!head.ranges.empty() && head.ranges.size() != head.labels.size()) {
+    throw Error(ErrorKind::kModelFile, where + " has " + std::to_string(head.ranges.size()) +
+                                           " ranges for " + std::to_string(head.labels.size()) +
                                            " labels");
   }
 }
@@ -46,7 +49,47 @@ void check_finite(const Head& head, const std::vector<float>& logits) {
                                        "; every logit must be a finite number");
 }
 
-// Shifted by the highest logit, no exponent can overflow and the sum is at least 1.
+// The highest score / threshold; without thresholds, the highest logit: softmax may round two of
+// them to the same score. Of equals the first.
+size_t best_label(const Head& head, const float* logits, const float* scores) {
+  const size_t width = head.labels.size();
+  if (head.thresholds.empty()) {
+    return static_cast<size_t>(std::max_element(logits, logits + width) - logits);
+  }
+  const auto lift = [&](size_t i) { return scores[i] / head.thresholds[i]; };
+  size_t best = 0;
+  for (size_t i = 1; i < width; ++i) {
+    if (lift(i) > lift(best)) best = i;
+  }
+  return best;
+}
+
+float expected_level(const float* scores, size_t width) {
+  double level = 0.0;
+  for (size_t i = 0; i < width; ++i) level += static_cast<double>(i) * double{scores[i]};
+  return static_cast<float>(level);
+}
+
+void clip(const Head& head, std::vector<float>* values) {
+  for (size_t i = 0; !head.ranges.empty() && i < values->size(); ++i) {
+    const ValueRange& range = head.ranges[i % head.ranges.size()];
+    (*values)[i] = std::min(std::max((*values)[i], range.low), range.high);
+  }
+}
+
+}  // namespace
+
+HeadScores checked_scores(const Head& head, std::vector<float> logits, size_t rows) {
+  check_head(head, logits.size(), rows);
+  check_finite(head, logits);
+  HeadScores result;
+  result.width = static_cast<int32_t>(head.labels.size());
+  result.logits = std::move(logits);
+  result.scores = result.logits;
+  result.decided.assign(result.logits.size(), 0);
+  return result;
+}
+
 void softmax(const float* logits, size_t width, double temperature, float* scores) {
   const double highest = *std::max_element(logits, logits + width);
   double sum = 0.0;
@@ -62,37 +105,37 @@ float sigmoid(double x) {
   return static_cast<float>(x >= 0.0 ? 1.0 / (1.0 + small) : small / (1.0 + small));
 }
 
-}  // namespace
+void flag_row(const Head& head, const float* logits, float* scores, uint8_t* decided) {
+  for (size_t i = 0; i < head.labels.size(); ++i) {
+    scores[i] = sigmoid(logits[i] / double{head.temperature});
+    const float threshold = head.thresholds.empty() ? kDefaultThreshold : head.thresholds[i];
+    decided[i] = scores[i] >= threshold ? 1 : 0;
+  }
+}
 
 HeadScores decode(const Head& head, std::vector<float> logits, int32_t rows) {
-  check_head(head, logits.size(), rows);
-  check_finite(head, logits);
+  if (reads_tokens(head.task)) {
+    throw Error(ErrorKind::kModelFile, "head '" + head.name + "' reads tokens, not rows");
+  }
+  const auto count = static_cast<size_t>(std::max(rows, 0));
+  HeadScores result = checked_scores(head, std::move(logits), count);
   const size_t width = head.labels.size();
-  const double temperature = head.temperature;
-  HeadScores result;
-  result.width = static_cast<int32_t>(width);
-  result.logits = std::move(logits);
-  result.decided.assign(result.logits.size(), 0);
-  result.unsure.assign(static_cast<size_t>(rows), 0);
+  result.unsure.assign(count, 0);
   if (head.task == Task::kRegression) {
-    result.scores = result.logits;
+    clip(head, &result.scores);
     return result;
   }
-  result.scores.resize(result.logits.size());
-  for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
+  if (head.task == Task::kOrdinal) result.levels.resize(count);
+  for (size_t row = 0; row < count; ++row) {
     const float* from = result.logits.data() + row * width;
     float* scores = result.scores.data() + row * width;
     uint8_t* decided = result.decided.data() + row * width;
-    if (head.task == Task::kSingleLabel) {
-      softmax(from, width, temperature, scores);
-      // Of the logits: softmax may round two of them to the same score.
-      decided[std::max_element(from, from + width) - from] = 1;
+    if (head.task == Task::kMultiLabel) {
+      flag_row(head, from, scores, decided);
     } else {
-      for (size_t i = 0; i < width; ++i) {
-        scores[i] = sigmoid(from[i] / temperature);
-        const float threshold = head.thresholds.empty() ? kDefaultThreshold : head.thresholds[i];
-        decided[i] = scores[i] >= threshold ? 1 : 0;
-      }
+      softmax(from, width, head.temperature, scores);
+      decided[best_label(head, from, scores)] = 1;
+      if (head.task == Task::kOrdinal) result.levels[row] = expected_level(scores, width);
     }
     const float highest = *std::max_element(scores, scores + width);
     result.unsure[row] = head.unsure_below.has_value() && highest < *head.unsure_below ? 1 : 0;

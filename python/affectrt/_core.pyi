@@ -86,10 +86,30 @@ class HeadScores(metaclass=pybind11_type):
     def decided(self) -> npt.NDArray[np.bool_]: ...
     @property
     def unsure(self) -> npt.NDArray[np.bool_]: ...
+    @property
+    def levels(self) -> npt.NDArray[np.float32] | None: ...
+
+    # Of heads that read tokens, whose rows above are tokens, [CLS] first in each text.
+    @property
+    def token_begin(self) -> npt.NDArray[np.int32] | None: ...
+    @property
+    def spans(self) -> npt.NDArray[np.int32] | None:
+        """[spans, 6]: first and last token of A, label, whether decided, characters begin:end (-1
+        where the pass had no offsets)."""
+    @property
+    def span_scores(self) -> npt.NDArray[np.float32] | None: ...
+    @property
+    def span_begin(self) -> npt.NDArray[np.int32] | None:
+        """[texts + 1]: where the spans of each text begin."""
 
 @final
 class Prediction(metaclass=pybind11_type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def answered(self) -> list[int]:
+        """Indices of the heads that answer, in the order of `heads`."""
+    @property
+    def embeddings(self) -> npt.NDArray[np.float32] | None: ...
     @property
     def heads(self) -> list[HeadScores]: ...
     @property
@@ -114,10 +134,27 @@ class Model(metaclass=pybind11_type):
         self,
         texts: Sequence[str | bytes],
         pairs: Sequence[str | bytes | None] | None = None,
-        heads: Sequence[int] = ...,
+        heads: Sequence[int] | None = None,
         progress: Callable[[int, int], object] | None = None,
         max_tokens: int = 0,
-    ) -> Prediction: ...
+        embeddings: bool = False,
+    ) -> Prediction:
+        """`heads` are indices; None, or [] without `embeddings`: `text_heads`."""
+    def predict_passes(
+        self,
+        passes: Sequence[
+            tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], int, npt.NDArray[np.int32] | None]
+        ],
+        heads: Sequence[int] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        embeddings: bool = False,
+    ) -> Prediction:
+        """Passes that are ready: (ids [n], type_ids [n], tokens of A, their character offsets
+        [a_tokens, 2] or None). `heads` None, or [] without `embeddings`: all."""
+    @property
+    def text_heads(self) -> list[int]: ...
+    @property
+    def embedding_width(self) -> int: ...
     @property
     def manifest_json(self) -> str: ...
     @property

@@ -20,9 +20,12 @@ class HeadInfo:
     name: str
     task: Task
     labels: tuple[str, ...]
-    thresholds: tuple[float, ...] | None  # multi-label heads: one per label, in [0, 1]
+    thresholds: tuple[float, ...] | None  # one per label, in [0, 1]; None where there are none
     temperature: float  # score = activation(logit / temperature)
     unsure_below: float | None
+    input: str  # what it judges: a "text", a "turn", or a turn as "cause" or before a "reply"
+    ranges: tuple[tuple[float, float], ...] | None  # regression: lowest and highest of each label
+    margin: float | None  # span heads: by how much a span must beat "no answer"
     metrics: tuple[Mapping[str, Any], ...]  # as the model file gives them
     data: tuple[Any, ...]
     licence: str | None
@@ -101,15 +104,18 @@ def model_info(core: _core.Model) -> ModelInfo:
     heads = []
     for head in parsed["heads"]:
         free = raw_heads.get(head["name"], {})
-        multi_label = head["task"] == "multi_label"
+        ranges = head.get("ranges")
         heads.append(
             HeadInfo(
                 name=head["name"],
                 task=head["task"],
                 labels=tuple(head["labels"]),
-                thresholds=tuple(head["thresholds"]) if multi_label else None,
+                thresholds=tuple(head["thresholds"]) or None,
                 temperature=head["temperature"],
                 unsure_below=head.get("unsure_below"),
+                input=head["input"],
+                ranges=tuple((low, high) for low, high in ranges) if ranges else None,
+                margin=head.get("margin"),
                 metrics=_objects(free.get("metrics")),
                 data=_objects(free.get("data")),
                 licence=_text(free.get("licence")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -12,7 +12,7 @@ from . import _core
 from .errors import InputError
 from .info import HeadInfo, ModelInfo, model_info
 from .inputs import Rows, TextLike, rows_of
-from .results import HeadResult, Heads, Label, Result
+from .results import TOKEN_TASKS, HeadResult, Heads, Label, Result, Span
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class _CancelledError(Exception):
     """Ends the work of a cancelled coroutine at the next batch; nobody is left to see it."""
 
 
-def _head_results(
+def _label_results(
     info: HeadInfo, labels: npt.NDArray[np.object_], scores: _core.HeadScores
 ) -> list[HeadResult]:
     values = scores.scores
@@ -40,6 +40,7 @@ def _head_results(
     names = labels[order].tolist()
     sorted_values = np.take_along_axis(values, order, axis=1).tolist()
     decided = np.take_along_axis(scores.decided, order, axis=1).tolist()
+    levels = [None] * len(values) if scores.levels is None else scores.levels.tolist()
     return [
         HeadResult(
             info.name,
@@ -47,11 +48,35 @@ def _head_results(
             tuple(map(Label, row_names, row_values)),
             tuple(name for name, is_in in zip(row_names, row_decided, strict=True) if is_in),
             unsure,
+            level,
         )
-        for row_names, row_values, row_decided, unsure in zip(
-            names, sorted_values, decided, scores.unsure.tolist(), strict=True
+        for row_names, row_values, row_decided, unsure, level in zip(
+            names, sorted_values, decided, scores.unsure.tolist(), levels, strict=True
         )
     ]
+
+
+def _span_results(info: HeadInfo, texts: list[str], scores: _core.HeadScores) -> list[HeadResult]:
+    assert scores.spans is not None
+    assert scores.span_scores is not None
+    assert scores.span_begin is not None
+    names: tuple[str | None, ...] = info.labels
+    if info.task == "span":
+        names = (None,)
+    elif info.task == "token_labels":  # O, B-x, I-x, B-y, ...
+        names = tuple(label[2:] for label in info.labels[1::2])
+    results = []
+    begins = scores.span_begin.tolist()
+    rows = list(zip(scores.spans.tolist(), scores.span_scores.tolist(), strict=True))
+    for text, begin, end in zip(texts, begins, begins[1:], strict=False):
+        found = [
+            (Span(start, stop, text[start:stop], names[label], score), decided)
+            for (_, _, label, decided, start, stop), score in rows[begin:end]
+        ]
+        spans = tuple(span for span, decided in found if decided)
+        candidates = tuple(span for span, _ in found) if info.task == "span" else ()
+        results.append(HeadResult(info.name, info.task, (), (), False, None, spans, candidates))
+    return results
 
 
 class Model:
@@ -93,28 +118,45 @@ class Model:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
-        self, texts: TextLike, *, progress: Progress | None = None
+        self,
+        texts: TextLike,
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> Result: ...
 
     @overload
     def __call__(
-        self, texts: Iterable[TextLike], *, progress: Progress | None = None
+        self,
+        texts: Iterable[TextLike],
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> list[Result]: ...
 
     def __call__(
-        self, texts: TextLike | Iterable[TextLike], *, progress: Progress | None = None
+        self,
+        texts: TextLike | Iterable[TextLike],
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> Result | list[Result]:
-        """Answers of all heads for one text, one pair `(text, pair)`, or a list of these.
+        """Answers for one text, one pair `(text, pair)`, or a list of these.
 
         A tuple is always one pair; several texts are a list (or another iterable).
+        `heads` are the names of those that shall answer, in that order; if not given, all that
+        judge a text or a turn (`info.heads[i].input`), a text alone being a turn without history.
+        Heads that judge a turn as a cause, or before a reply, answer in a conversation; here they
+        can be named for pairs whose second text is the context, as they were trained on it.
         `progress(rows_done, rows_total)` is called between batches; what it raises ends the call.
 
         Raises `InputError`, naming the row, for what is not text, for empty texts and for lone
         surrogates; `BackendError` when inference fails. A text longer than `info.max_tokens` is
         answered from its beginning and its result says `truncated`.
         """
+        indices = None if heads is None else self._head_indices(heads)
         rows = rows_of(texts)
-        prediction = self._predict(rows, [], progress)
+        prediction = self._predict(rows, indices, progress)
         results = self._results(rows, prediction)
         return results[0] if rows.single else results
 
@@ -146,23 +188,35 @@ class Model:
 
     @overload
     async def acall(  # type: ignore[overload-overlap]
-        self, texts: TextLike, *, progress: Progress | None = None
+        self,
+        texts: TextLike,
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> Result: ...
 
     @overload
     async def acall(
-        self, texts: Iterable[TextLike], *, progress: Progress | None = None
+        self,
+        texts: Iterable[TextLike],
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> list[Result]: ...
 
     async def acall(
-        self, texts: TextLike | Iterable[TextLike], *, progress: Progress | None = None
+        self,
+        texts: TextLike | Iterable[TextLike],
+        *,
+        heads: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> Result | list[Result]:
         """As calling the model, in a worker thread of the loop's default executor.
 
         The event loop stays free meanwhile, and `progress` is called on it. Cancelling the
         coroutine returns at once; the work behind it stops at its next batch.
         """
-        return await _in_thread(lambda notify: self(texts, progress=notify), progress)
+        return await _in_thread(lambda notify: self(texts, heads=heads, progress=notify), progress)
 
     async def apredict_proba(
         self,
@@ -190,7 +244,7 @@ class Model:
 
     def _head_index(self, head: str | None) -> int:
         if head is None:
-            return 0
+            return next(iter(self._core.text_heads), 0)
         if not isinstance(head, str):
             raise InputError(f"head is {type(head).__name__}; give one of: {self._head_list()}")
         for index, info in enumerate(self._info.heads):
@@ -198,11 +252,21 @@ class Model:
                 return index
         raise InputError(f"head {head!r} is not in this model; it has: {self._head_list()}")
 
+    def _head_indices(self, heads: Sequence[str]) -> list[int]:
+        if isinstance(heads, str) or not isinstance(heads, Sequence):
+            raise InputError(f"heads is {type(heads).__name__}; give a list of names of heads")
+        if not heads:
+            raise InputError(f"heads is empty; give some of: {self._head_list()}")
+        indices = [self._head_index(head) for head in heads]
+        if len(set(indices)) < len(indices):
+            raise InputError(f"heads names one twice: {', '.join(heads)}")
+        return indices
+
     def _head_list(self) -> str:
         return ", ".join(self.heads)
 
     def _predict(
-        self, rows: Rows, heads: list[int], progress: Progress | None, max_tokens: int = 0
+        self, rows: Rows, heads: list[int] | None, progress: Progress | None, max_tokens: int = 0
     ) -> _core.Prediction:
         if progress is not None and not callable(progress):
             raise InputError(
@@ -214,14 +278,20 @@ class Model:
         self, texts: TextLike | Iterable[TextLike], head: str | None, progress: Progress | None
     ) -> _core.HeadScores:
         index = self._head_index(head)
+        info = self._info.heads[index]
+        if info.task in TOKEN_TASKS:
+            raise InputError(
+                f"head {info.name!r} ({info.task}) answers with parts of a text, not with a score "
+                "for each label; call the model for its spans"
+            )
         return self._predict(rows_of(texts), [index], progress).heads[0]
 
     def _results(self, rows: Rows, prediction: _core.Prediction) -> list[Result]:
         by_head = [
-            _head_results(info, labels, scores)
-            for info, labels, scores in zip(
-                self._info.heads, self._labels, prediction.heads, strict=True
-            )
+            _span_results(self._info.heads[index], rows.texts, scores)
+            if self._info.heads[index].task in TOKEN_TASKS
+            else _label_results(self._info.heads[index], self._labels[index], scores)
+            for index, scores in zip(prediction.answered, prediction.heads, strict=True)
         ]
         pairs = rows.pairs if rows.pairs is not None else [None] * len(rows.texts)
         return [

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Task = Literal["single_label", "multi_label", "regression"]
+Task = Literal[
+    "single_label",
+    "multi_label",
+    "ordinal",
+    "regression",
+    "span",
+    "token_labels",
+    "token_flags",
+]
+TOKEN_TASKS = ("span", "token_labels", "token_flags")  # answered by parts of a text
 
 
 def _short(text: str, limit: int = 60) -> str:
@@ -35,14 +44,50 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Span:
+    """A part of a text, `text == whole[start:end]`, counted in characters as Python does.
+
+    `score` is in [0, 1]: of a span head, how sure it is that this is an answer (above 0.5 where it
+    beats "no answer" by more than the head's margin); of the others the mean over the part's
+    tokens. `label` is what the part is; `None` for span heads, which ask for one thing only.
+
+    >>> Span(4, 9, "alone", None, 0.75)
+    Span(4:9 'alone', 0.7500)
+    """
+
+    start: int
+    end: int
+    text: str
+    label: str | None
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        record: dict[str, Any] = {"start": self.start, "end": self.end, "text": self.text}
+        if self.label is not None:
+            record["label"] = self.label
+        record["score"] = self.score
+        return record
+
+    def __repr__(self) -> str:
+        label = "" if self.label is None else f" {self.label}"
+        return f"Span({self.start}:{self.end}{label} {self.text!r}, {self.score:.4f})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class HeadResult:
     """The answer of one head.
 
     `labels` are sorted by score, highest first (ties in the model's order); those of a regression
-    head stand in the model's order. `decided` are the labels that belong to the answer: one for
-    single-label heads, those at or above their threshold for multi-label heads (perhaps none),
-    none for regression. `unsure` is true when the confidence of the best label is below the bound
-    that the model file gives.
+    head stand in the model's order, and heads that read tokens have none. `decided` are the labels
+    that belong to the answer: one for single-label and ordinal heads, those at or above their
+    threshold for multi-label heads (perhaps none), none for others. `unsure` is true when the
+    confidence of the best label is below the bound that the model file gives.
+
+    `level` is the expected level of an ordinal head, from 0: the sum of level x score.
+    `spans` are the parts of the text that a head that reads tokens has found, in the order of the
+    text: of a `span` head one or none, of `token_labels` any number, and of `token_flags` such as
+    may overlap. `candidates` are the up to five best parts of a `span` head, best first, none of
+    which overlap, whether or not the best of them is the answer.
     """
 
     name: str
@@ -50,6 +95,9 @@ class HeadResult:
     labels: tuple[Label, ...]
     decided: tuple[str, ...]
     unsure: bool
+    level: float | None = None
+    spans: tuple[Span, ...] = ()
+    candidates: tuple[Span, ...] = ()
 
     @property
     def values(self) -> dict[str, float]:
@@ -63,16 +111,28 @@ class HeadResult:
     def to_dict(self) -> dict[str, Any]:
         if self.task == "regression":
             return {"task": self.task, "values": self.values}
-        return {
-            "task": self.task,
-            "labels": [label.to_dict() for label in self.labels],
-            "decided": list(self.decided),
-            "unsure": self.unsure,
-        }
+        record: dict[str, Any] = {"task": self.task}
+        if self.task in TOKEN_TASKS:
+            record["spans"] = [span.to_dict() for span in self.spans]
+            if self.task == "span":
+                record["candidates"] = [span.to_dict() for span in self.candidates]
+            return record
+        record["labels"] = [label.to_dict() for label in self.labels]
+        record["decided"] = list(self.decided)
+        record["unsure"] = self.unsure
+        if self.level is not None:
+            record["level"] = self.level
+        return record
 
     def _answer(self) -> str:
         if self.task == "regression":
             return ", ".join(f"{label.label}={label.score:.4g}" for label in self.labels)
+        if self.task in TOKEN_TASKS:
+            found = (
+                ("" if s.label is None else f"{s.label} ") + f"{_short(s.text)!r}={s.score:.3f}"
+                for s in self.spans
+            )
+            return ", ".join(found) or "no span"
         scores = self.values
         shown = self.decided or (self.labels[0].label,)
         answer = ", ".join(f"{name}={scores[name]:.3f}" for name in shown)
@@ -124,7 +184,7 @@ class Heads(Mapping[str, HeadResult]):
 class Result:
     """The answer to one text (or pair of texts).
 
-    `emotions`, `decided` and `unsure` are those of the primary head, the first of the model;
+    `emotions`, `decided` and `unsure` are those of the primary head, the first that was asked;
     `heads` holds all of them by name. `truncated` says that the text had more tokens than the
     model takes and that only its beginning was read.
 
@@ -166,7 +226,10 @@ class Result:
         """Plain values, ready for `json.dumps`.
 
         Keys: `text`, `emotions` (a list of `{"label", "score"}`), `decided`, `unsure`; `pair` for
-        pairs only, `truncated` only when true, `heads` only when the model has several.
+        pairs only, `truncated` only when true, `heads` only when there are several answers, or the
+        only one says more than labels. Of a head: `task`, and `values` of a regression; `spans`
+        (each `start`, `end`, `text`, `score` and, but for span heads, `label`) and for span heads
+        `candidates`; of others `labels`, `decided`, `unsure` and, if ordinal, `level`.
         """
         record: dict[str, Any] = {"text": self.text}
         if self.pair is not None:
@@ -176,7 +239,7 @@ class Result:
         record["unsure"] = self.unsure
         if self.truncated:
             record["truncated"] = True
-        if len(self.heads) > 1:
+        if len(self.heads) > 1 or self._primary.task in ("ordinal", *TOKEN_TASKS):
             record["heads"] = {name: head.to_dict() for name, head in self.heads.items()}
         return record
 

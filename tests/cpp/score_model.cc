@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
     const auto model = affectrt::Model::load(arguments[1], options);
     std::vector<affectrt::TextInput> inputs(lines.size());
     for (size_t i = 0; i < lines.size(); ++i) inputs[i].text = lines[i];
-    const affectrt::Prediction prediction = model->predict(inputs, {0}, nullptr, 0);
+    const affectrt::Prediction prediction = model->predict(inputs, {});
     const affectrt::HeadScores& head = prediction.heads.front();
     for (size_t i = 0; i < head.logits.size(); ++i) {
       const bool ends = (i + 1) % static_cast<size_t>(head.width) == 0;

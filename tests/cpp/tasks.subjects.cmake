@@ -1,1 +1,2 @@
 affectrt_test(decode tasks)
+affectrt_test(decode_tokens tasks)

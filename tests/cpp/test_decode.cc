@@ -105,6 +105,33 @@ TEST_CASE("regression values are the logits") {
   CHECK(result.unsure == std::vector<uint8_t>{0});
 }
 
+TEST_CASE("regression values are clipped to their ranges") {
+  Head head = head_of(Task::kRegression, {"valence", "arousal"});
+  head.ranges = {{1.0F, 5.0F}, {-1.0F, 1.0F}};
+  const HeadScores result = decode(head, {0.5F, 0.5F, 6.0F, -2.0F}, 2);
+  CHECK(result.scores == std::vector<float>{1.0F, 0.5F, 5.0F, -1.0F});
+  CHECK(result.logits == std::vector<float>{0.5F, 0.5F, 6.0F, -2.0F});
+}
+
+TEST_CASE("an ordinal head has an expected level") {
+  Head head = head_of(Task::kOrdinal, {"none", "some", "much"});
+  const HeadScores result = decode(head, {0.0F, 0.0F, 0.0F, 0.0F, 50.0F, 0.0F}, 2);
+  CHECK(result.levels[0] == doctest::Approx(1.0));
+  CHECK(result.levels[1] == doctest::Approx(1.0));
+  CHECK(result.decided == std::vector<uint8_t>{1, 0, 0, 0, 1, 0});
+}
+
+TEST_CASE("thresholds of single-label heads divide the scores") {
+  for (const Task task : {Task::kSingleLabel, Task::kOrdinal}) {
+    Head head = head_of(task, {"often", "rare"});
+    head.thresholds = {1.0F, 0.25F};
+    // Scores .75 and .25, .9 and .1: the rare label wins from a fifth on.
+    const HeadScores result = decode(head, {std::log(3.0F), 0.0F, std::log(9.0F), 0.0F}, 2);
+    CHECK(result.decided == std::vector<uint8_t>{0, 1, 1, 0});
+    CHECK(result.scores[0] == doctest::Approx(0.75));
+  }
+}
+
 TEST_CASE("no rows") {
   const HeadScores result = decode(head_of(Task::kSingleLabel, {"a", "b"}), {}, 0);
   CHECK(result.width == 2);

@@ -264,7 +264,7 @@ class Model {
     std::vector<float> logits(rows.rows * kLabels);
     float* const outputs[] = {logits.data()};
     ClassifierHeads::Scratch scratch;
-    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, &scratch, outputs);
+    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, false, &scratch, outputs);
     return logits;
   }
 

@@ -39,6 +39,21 @@ Change drop(const std::string& path, const std::string& key) {
   return [=](nlohmann::json* m) { (*m)[nlohmann::json::json_pointer(path)].erase(key); };
 }
 
+// Adds a head of another task.
+Change of(const std::string& task, const std::vector<std::string>& labels,
+          const nlohmann::json& more = nlohmann::json::object()) {
+  return [=](nlohmann::json* m) {
+    nlohmann::json head = {
+        {"name", "other"}, {"task", task}, {"output", "other"}, {"labels", labels}};
+    head.update(more);
+    (*m)["heads"].push_back(head);
+  };
+}
+
+Change best(const std::string& task, const std::vector<double>& thresholds) {
+  return of(task, {"low", "high"}, {{"thresholds", thresholds}});
+}
+
 Manifest hf(const std::string& config, const std::string& tokenizer_config = "") {
   return manifest_from_hf_config(config, "config.json", tokenizer_config);
 }
@@ -98,6 +113,36 @@ TEST_CASE("affectrt.json: what is right") {
   CHECK(parse(drop("/heads/0", "thresholds")).heads[0].thresholds == std::vector<float>{.5F, .5F});
 }
 
+TEST_CASE("affectrt.json: heads of every task and input") {
+  const Manifest manifest = parse([](nlohmann::json* m) {
+    best("ordinal", {0.5, 1.0})(m);
+    (*m)["heads"][1]["name"] = "level";
+    of("span", {"start", "end"}, {{"margin", -0.5}, {"input", "cause"}})(m);
+    (*m)["heads"][2]["name"] = "cause_span";
+    of("token_labels", {"O", "B-x", "I-x", "B-y y", "I-y y"}, {{"input", "turn"}})(m);
+    (*m)["heads"][3]["name"] = "slots";
+    of("token_flags", {"a", "b"}, {{"input", "reply"}})(m);
+    (*m)["heads"][4]["name"] = "words";
+    of("regression", {"v", "a"}, {{"ranges", {{1, 5}, {-1, 1.5}}}})(m);
+    (*m)["model"]["embedding"] = "pooled";
+  });
+  CHECK(manifest.embedding == "pooled");
+  REQUIRE(manifest.heads.size() == 6);
+  CHECK(manifest.heads[0].input == HeadInput::kText);
+  CHECK(manifest.heads[1].task == Task::kOrdinal);
+  CHECK(manifest.heads[1].thresholds == std::vector<float>{0.5F, 1.0F});
+  CHECK(manifest.heads[2].task == Task::kSpan);
+  CHECK(manifest.heads[2].input == HeadInput::kCause);
+  CHECK(manifest.heads[2].margin == -0.5F);
+  CHECK(manifest.heads[3].task == Task::kTokenLabels);
+  CHECK(manifest.heads[3].input == HeadInput::kTurn);
+  CHECK(manifest.heads[4].task == Task::kTokenFlags);
+  CHECK(manifest.heads[4].input == HeadInput::kReply);
+  CHECK(manifest.heads[4].thresholds == std::vector<float>{0.5F, 0.5F});
+  REQUIRE(manifest.heads[5].ranges.size() == 2);
+  CHECK(manifest.heads[5].ranges[1].high == 1.5F);
+}
+
 TEST_CASE("affectrt.json: every error names its place") {
   struct Case {
     Change change;
@@ -150,7 +195,26 @@ TEST_CASE("affectrt.json: every error names its place") {
       {put("/heads/0/thresholds/1", "0.5"), "heads[0].thresholds[1]"},
       {put("/heads/0/thresholds/1", true), "heads[0].thresholds[1]: is true"},
       {put("/heads/0/thresholds", 0.5), "heads[0].thresholds: is 0.5"},
-      {put("/heads/0/task", "single_label"), "only a multi_label head has thresholds"},
+      {put("/heads/0/task", "regression"), "a regression head has no thresholds"},
+      {put("/heads/0/input", nullptr), "heads[0].input: is null"},
+      {put("/heads/0/ranges", {{0, 1}, {0, 1}}), "only a regression head has ranges"},
+      {put("/heads/0/margin", 1), "only a span head has a margin"},
+      {best("ordinal", {0.0, 1.0}), "heads[1].thresholds[0]: is 0.0; it must be a number from 1"},
+      {best("ordinal", {0.5}), "there are 1 thresholds for 2 labels"},
+      {of("regression", {"v"}, {{"ranges", {{1, 1}}}}), "lowest value is not below its highest"},
+      {of("regression", {"v"}, {{"ranges", {{0, 1}, {0, 1}}}}), "there are 2 ranges for 1 labels"},
+      {of("regression", {"v"}, {{"ranges", {{0, 1, 2}}}}), "heads[1].ranges[0]: is an array of 3"},
+      {of("regression", {"v"}, {{"ranges", {{0, 1e10}}}}), "heads[1].ranges[0][1]: is"},
+      {of("span", {"start", "end", "x"}), "heads[1].labels: is an array of 3 items"},
+      {of("span", {"start", "end"}, {{"margin", "1"}}), "heads[1].margin: is \"1\""},
+      {of("span", {"start", "end"}, {{"unsure_below", 0.5}}), "a span head has no confidence"},
+      {of("token_labels", {"O", "B-x"}), "heads[1].labels: is an array of 2 items"},
+      {of("token_labels", {"B-x", "I-x", "O"}), "heads[1].labels[0]: is \"B-x\"; it must be \"O\""},
+      {of("token_labels", {"O", "I-x", "B-x"}),
+       "heads[1].labels[1]: is \"I-x\"; it must be \"B-\""},
+      {of("token_labels", {"O", "B-x", "I-y"}), "must be \"I-x\", since it follows B-x"},
+      {of("token_labels", {"O", "B-", "I-"}), "the name of a kind of span"},
+      {of("token_labels", {"O", "B-x", "I-x", "B-y"}), "is not followed by its I- label"},
       {put("/heads/0/calibration", 1.0), "heads[0].calibration"},
       {put("/heads/0/calibration/x", 1.0), "the key 'temperature' is missing"},
       {put("/heads/0/calibration/temperature", 0.0), "heads[0].calibration.temperature: is 0.0"},
@@ -188,7 +252,9 @@ TEST_CASE("affectrt.json: every error names its place") {
   }
   CHECK(contains(error_of(put("/format_version", 2), ErrorKind::kUnsupported), "newer affectrt"));
   CHECK(contains(error_of(put("/modality", "smell"), ErrorKind::kUnsupported), "modality"));
-  CHECK(contains(error_of(put("/heads/0/task", "span"), ErrorKind::kUnsupported), "heads[0].task"));
+  CHECK(contains(error_of(put("/heads/0/input", "title"), ErrorKind::kUnsupported),
+                 "heads[0].input: is \"title\"; it must be one of \"text\""));
+  CHECK(contains(error_of(put("/heads/0/task", "rank"), ErrorKind::kUnsupported), "heads[0].task"));
 }
 
 TEST_CASE("affectrt.json: duplicate keys and depth") {

@@ -126,7 +126,7 @@ class TextModel {
     std::vector<float> logits(rows.rows * 3);
     float* const outputs[] = {logits.data()};
     ClassifierHeads::Scratch scratch;
-    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, &scratch, outputs);
+    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, false, &scratch, outputs);
     return logits;
   }
 
@@ -314,24 +314,28 @@ TEST_CASE("attention with windows and rotary positions") {
     const AttentionWindow window(reach);
     for (const Kernels* kernels : available_kernels()) {
       std::vector<float> turned = qkv;
-      std::vector<float> first_queries;
+      // Of each row the queries of its first tokens: one, all, or some.
+      std::vector<float> queries;
+      std::vector<int32_t> kept_begin = {0};
       for (size_t row = 0; row < rows.rows; ++row) {
         for (size_t i = 0; i < rows.length(row); ++i) {
           float* token = turned.data() + (rows.first(row) + i) * 3 * layout.row();
           rotary.turn(*kernels, i, 2 * kHeads, token);
-          if (i == 0) first_queries.insert(first_queries.end(), token, token + layout.row());
+          if (i <= row * 13) queries.insert(queries.end(), token, token + layout.row());
         }
+        kept_begin.push_back(static_cast<int32_t>(queries.size() / layout.row()));
       }
+      const RowSpans kept = {kept_begin.data(), rows.rows};
       Room room;
-      add_attention_room(layout, rows, true, false, &room);
+      add_attention_room(layout, rows, true, kept, &room);
       Workspace space;
       space.make(room);
       Team alone;
       const Attention attention = {layout, {}, &window};
       std::vector<float> context(rows.tokens() * layout.row(), -1.0F);
-      attention.run(*kernels, rows, turned.data(), nullptr, context.data(), alone, &space);
-      std::vector<float> first_context(rows.rows * layout.row(), -1.0F);
-      attention.run(*kernels, rows, turned.data(), first_queries.data(), first_context.data(),
+      attention.run(*kernels, rows, turned.data(), {}, context.data(), alone, &space);
+      std::vector<float> kept_context(kept.tokens() * layout.row(), -1.0F);
+      attention.run(*kernels, rows, turned.data(), {queries.data(), kept}, kept_context.data(),
                     alone, &space);
       double worst = 0.0;
       const auto compare = [&](const float* actual, size_t token) {
@@ -344,7 +348,13 @@ TEST_CASE("attention with windows and rotary positions") {
         compare(context.data() + token * layout.row(), token);
       }
       for (size_t row = 0; row < rows.rows; ++row) {
-        compare(first_context.data() + row * layout.row(), rows.first(row));
+        for (size_t i = 0; i < kept.length(row); ++i) {
+          const size_t token = rows.first(row) + i;
+          compare(kept_context.data() + (kept.first(row) + i) * layout.row(), token);
+          CHECK(std::equal(context.data() + token * layout.row(),
+                           context.data() + (token + 1) * layout.row(),
+                           kept_context.data() + (kept.first(row) + i) * layout.row()));
+        }
       }
       CAPTURE(reach);
       CAPTURE(std::string(kernels->isa));

@@ -21,6 +21,7 @@ using affectrt::Prediction;
 using affectrt::TextInput;
 using affectrt::Tokenizer;
 using affectrt::TokenRow;
+using affectrt::Wanted;
 
 namespace {
 
@@ -98,6 +99,12 @@ const std::vector<std::string> kTexts = {"a b c", "d", "a a a a a", "nothing kno
                                          "b b b b b b b d"};
 const std::vector<float> kLogits = {6, 3, 4, 1, 5, 5, 0, 2, 12, 6};  // the last cut at 6 tokens
 
+Wanted with_progress(std::function<bool(size_t, size_t)> progress) {
+  Wanted wanted;
+  wanted.progress = std::move(progress);
+  return wanted;
+}
+
 }  // namespace
 
 TEST_CASE("texts to logits in the caller's order, whatever the budget") {
@@ -143,16 +150,16 @@ TEST_CASE("progress ends a call, and what it throws passes through") {
   const auto model = folder.load(6);
   const std::vector<TextInput> inputs = inputs_of(kTexts);
   size_t last = 0;
-  model->predict(inputs, {}, [&](size_t done, size_t total) {
-    CHECK(total == kTexts.size());
-    CHECK(done >= last);
-    last = done;
-    return true;
-  });
+  model->predict(inputs, with_progress([&](size_t done, size_t total) {
+                   CHECK(total == kTexts.size());
+                   CHECK(done >= last);
+                   last = done;
+                   return true;
+                 }));
   CHECK(last == kTexts.size());
   for (const size_t stop_at : {size_t{0}, size_t{2}}) {
     try {
-      model->predict(inputs, {}, [&](size_t done, size_t) { return done < stop_at; });
+      model->predict(inputs, with_progress([&](size_t done, size_t) { return done < stop_at; }));
       FAIL("no error");
     } catch (const Error& error) {
       CHECK(error.kind() == ErrorKind::kInput);
@@ -160,7 +167,8 @@ TEST_CASE("progress ends a call, and what it throws passes through") {
     }
   }
   struct Mine {};
-  CHECK_THROWS_AS(model->predict(inputs, {}, [](size_t, size_t) -> bool { throw Mine(); }), Mine);
+  CHECK_THROWS_AS(
+      model->predict(inputs, with_progress([](size_t, size_t) -> bool { throw Mine(); })), Mine);
 }
 
 TEST_CASE("rows are encoded alike on any number of threads") {

@@ -1,0 +1,267 @@
+"""Heads of every task on one trunk: torch's logits, the recipe's decisions, the same bits alone."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import export_models as em  # noqa: E402
+from test_native import write_model  # noqa: E402
+
+import affectrt  # noqa: E402
+from affectrt import _core  # noqa: E402
+from affectrt.errors import InputError  # noqa: E402
+from affectrt.export.checkpoint import (  # noqa: E402
+    TOKEN_TASKS,
+    HeadSpec,
+    LoadedCheckpoint,
+    load_checkpoint,
+)
+from affectrt.export.recipes.multitask.decisions import softmax  # noqa: E402
+from affectrt.export.recipes.multitask.evaluate import decode_bio  # noqa: E402
+from affectrt.export.recipes.multitask.inputs import Pass, Tokens, Turn, pad  # noqa: E402
+from affectrt.export.recipes.multitask.spans import best_span  # noqa: E402
+
+Made = Callable[[str, Callable[[Path], object]], Path]
+CLOSE = 2e-5
+WORDS = ["happy", "glad", "furious", "scared", "today", "the", "train", "and", "I", "she", "was"]
+TEXTS = ["I was happy today", "the train, naïve café 東京 and I", "glad", "she was furious " * 6]
+
+
+def some_texts(count: int, seed: int) -> list[str]:
+    draw = random.Random(seed)
+    return [" ".join(draw.choices(WORDS, k=draw.randint(1, 12))) for _ in range(count)]
+
+
+def some_passes(tokens: Tokens, count: int, seed: int) -> list[tuple[str, Pass]]:
+    """Passes with and without a context, no longer than the tiny network takes."""
+    draw = random.Random(seed)
+    texts = some_texts(4 * count, seed)
+    passes = []
+    for i in range(count):
+        turns = [
+            Turn(draw.choice(["self", "other fear"]), texts[4 * i + k + 1])
+            for k in range(draw.randint(0, 3))
+        ]
+        one = tokens.make_pass(texts[4 * i], turns, em.MAX_TOKENS)
+        passes.append((texts[4 * i], one))
+    return passes
+
+
+@pytest.fixture(scope="module")
+def checkpoint(made: Made) -> LoadedCheckpoint:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = made(
+            "every_task",
+            lambda out: em.write_pooled_checkpoint(
+                out, "mean_first", heads=em.heads_of_every_task()
+            ),
+        )
+        return load_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
+def native(checkpoint: LoadedCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(checkpoint, "fp32", tmp_path_factory.mktemp("heads") / "native.affect")
+
+
+@pytest.fixture(scope="module")
+def tokens(checkpoint: LoadedCheckpoint) -> Tokens:
+    return Tokens(checkpoint.tokenizer_json)
+
+
+def core_passes(tokens: Tokens, passes: Sequence[tuple[str, Pass]]) -> list[Any]:
+    return [
+        (
+            row.ids.astype(np.int32),
+            row.types.astype(np.int32),
+            row.a_tokens,
+            np.asarray(tokens.offsets(text)[: row.a_tokens], np.int32).reshape(-1, 2),
+        )
+        for text, row in passes
+    ]
+
+
+def check_spans(spec: HeadSpec, logits: Any, spans: list[list[int]]) -> None:
+    """Spans of one text as the recipe decides them; `logits` with [CLS] first."""
+    found = {(first, last, label) for first, last, label, decided, *_ in spans if decided}
+    if spec.task == "span":
+        first, last, lead = best_span(logits)
+        expected = {(first, last, 0)} if lead > (spec.margin or 0.0) else set()
+        assert not spans or spans[0][:2] == [first, last]
+    elif spec.task == "token_labels":
+        expected = decode_bio(logits[1:].argmax(1))
+    else:
+        flags = 1 / (1 + np.exp(-logits[1:])) >= np.asarray(spec.thresholds, np.float32)
+        expected = set()
+        for label, column in enumerate(flags.T):
+            at = 0
+            for value, run in itertools.groupby(column.tolist()):
+                count = len(list(run))
+                if value:
+                    expected.add((at, at + count - 1, label))
+                at += count
+    assert found == expected
+
+
+def check_rows(spec: HeadSpec, logits: Any, answer: _core.HeadScores) -> None:
+    if spec.task == "regression":
+        assert spec.ranges is not None
+        low, high = np.asarray(spec.ranges, np.float32).T
+        assert np.array_equal(answer.scores, np.clip(logits, low, high))
+        assert (answer.scores != logits).any()
+        return
+    if spec.task == "multi_label":
+        scores = 1 / (1 + np.exp(-logits / np.float32(spec.temperature)))
+        decided = scores >= np.asarray(spec.thresholds, np.float32)
+    else:
+        scores = softmax(logits / np.float32(spec.temperature))
+        best = (scores / np.asarray(spec.thresholds or [1.0], np.float32)).argmax(1)
+        decided = np.arange(scores.shape[1]) == best[:, None]
+        if spec.task == "ordinal":
+            assert answer.levels == pytest.approx(scores @ np.arange(scores.shape[1]), abs=1e-6)
+    assert np.allclose(answer.scores, scores, atol=1e-6)
+    assert np.array_equal(answer.decided, decided)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_passes_have_the_logits_of_torch_and_the_decisions_of_the_recipe(
+    checkpoint: LoadedCheckpoint, native: Path, tokens: Tokens, threads: int
+) -> None:
+    passes = some_passes(tokens, 40, 1)
+    model = _core.Model.load(native, num_threads=threads)
+    prediction = model.predict_passes(core_passes(tokens, passes))
+    assert prediction.answered == list(range(9))
+    with torch.inference_mode():
+        wanted = checkpoint.model(*pad([row for _, row in passes]))
+    for spec, answer in zip(checkpoint.heads, prediction.heads, strict=True):
+        values = wanted[spec.output].numpy()
+        if spec.task not in TOKEN_TASKS:
+            assert np.abs(answer.logits - values).max() < CLOSE
+            check_rows(spec, answer.logits, answer)
+            continue
+        begin, spans = answer.token_begin, answer.spans
+        assert begin is not None
+        assert spans is not None
+        assert answer.span_begin is not None
+        for i, (text, row) in enumerate(passes):
+            own = answer.logits[begin[i] : begin[i + 1]]
+            assert np.abs(own - values[i, : row.a_tokens + 1]).max() < CLOSE
+            of_row = spans[answer.span_begin[i] : answer.span_begin[i + 1]].tolist()
+            check_spans(spec, own, of_row)
+            offsets = tokens.offsets(text)
+            for first, last, _, _, start, end in of_row:
+                assert (start, end) == (offsets[first][0], offsets[last][1])
+
+
+def test_a_pass_has_the_same_bits_alone_and_for_any_heads(native: Path, tokens: Tokens) -> None:
+    passes = core_passes(tokens, some_passes(tokens, 12, 2))
+    model = _core.Model.load(native)
+    together = model.predict_passes(passes, embeddings=True)
+    assert together.embeddings is not None
+    assert together.embeddings.shape == (12, model.embedding_width)
+    for i, one in enumerate(passes):
+        alone = model.predict_passes([one], [], embeddings=True)
+        assert alone.heads == []
+        assert alone.embeddings is not None
+        assert alone.embeddings.tobytes() == together.embeddings[i].tobytes()
+        for head, answer in enumerate(together.heads):
+            own = model.predict_passes([one], [head]).heads[0]
+            rows = slice(i, i + 1)
+            if answer.token_begin is not None:
+                rows = slice(answer.token_begin[i], answer.token_begin[i + 1])
+            assert own.logits.tobytes() == answer.logits[rows].tobytes()
+
+
+def test_bad_passes_are_refused(native: Path, tokens: Tokens) -> None:
+    model = _core.Model.load(native)
+    ids, types, count, offsets = core_passes(tokens, some_passes(tokens, 1, 3))[0]
+    bad: list[tuple[Any, str]] = [
+        ((ids[:0], types[:0], 0, None), "pass 1 has 0 tokens; 1 to 64 are possible"),
+        ((np.tile(ids, 65)[:65], types, count, None), "pass 1 has 65 tokens"),
+        ((ids, types[1:], count, None), "token types"),
+        ((ids, types, -1, None), "-1 of them behind the first"),
+        ((ids, types, len(ids), None), "cannot be those of its text"),
+        ((ids, types, count, offsets[1:]), "offsets for the"),
+        ((ids + 10**6, types, count, offsets), "is not one of the"),
+        ((ids, types + 1, count, offsets), "begins with token type 1"),
+        ((ids, types, count, offsets.T[:1]), "must be an array"),
+    ]
+    for one, message in bad:
+        with pytest.raises(InputError, match=message):
+            model.predict_passes([(ids, types, count, offsets), one])
+    with pytest.raises(InputError, match="no head 9"):
+        model.predict_passes([], [9])
+
+
+def test_texts_are_answered_by_heads_of_texts_and_turns(native: Path) -> None:
+    model = affectrt.load(native)
+    results = model(TEXTS)
+    names = ["emotion", "mood", "level", "vad", "slots", "words"]
+    for text, result in zip(TEXTS, results, strict=True):
+        assert list(result.heads) == names
+        assert result.heads["level"].level is not None
+        assert 0 <= result.heads["level"].level <= 2
+        for name in ("slots", "words"):
+            answer = result.heads[name]
+            assert answer.labels == answer.decided == ()
+            for span in answer.spans:
+                assert span.text == text[span.start : span.end] != ""
+                assert span.label in ("who", "when it was", "er", "ip")
+                assert 0 <= span.score <= 1
+        record = result.to_dict()["heads"]
+        assert record["level"]["level"] == result.heads["level"].level
+        assert record["slots"]["spans"] == [s.to_dict() for s in result.heads["slots"].spans]
+        assert "labels" not in record["slots"]
+        assert result == model(text)
+    assert any(result.heads["slots"].spans for result in results)
+
+
+def test_named_heads_answer_in_their_order(native: Path) -> None:
+    model = affectrt.load(native)
+    everything = model(TEXTS[0])
+    some = model(TEXTS[0], heads=["words", "emotion"])
+    assert list(some.heads) == ["words", "emotion"]
+    assert some.heads["emotion"] == everything.heads["emotion"]
+    assert some.to_dict()["emotions"] == []
+    assert repr(some).startswith(f"Result({TEXTS[0]!r}: words: ")
+    with pytest.raises(InputError, match="judges a text in the light of a conversation"):
+        model(TEXTS, heads=["cause_span"])
+    pair = (TEXTS[1], f"other fear: this self: {TEXTS[0]}")
+    cause = model(pair, heads=["cause_span", "cause"]).heads["cause_span"]
+    assert cause.task == "span"
+    assert len(cause.spans) <= 1
+    assert [c.score for c in cause.candidates] == sorted(
+        (c.score for c in cause.candidates), reverse=True
+    )
+    assert cause.to_dict().keys() == {"task", "spans", "candidates"}
+    for heads, message in (
+        ("emotion", "heads is str"),
+        ([], "heads is empty"),
+        (["emotion", "emotion"], "names one twice"),
+        (["x"], "head 'x' is not in this model"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model(TEXTS, heads=heads)
+    with pytest.raises(InputError, match="answers with parts of a text"):
+        model.predict_proba(TEXTS, "words")
+
+
+def test_info_tells_what_a_head_reads(native: Path) -> None:
+    heads = {head.name: head for head in affectrt.load(native).info.heads}
+    assert heads["cause_span"].input == "cause"
+    assert heads["cause_span"].margin == 0.25
+    assert heads["vad"].ranges == ((-1.0, 1.0), (-0.25, 0.25))
+    assert heads["mood"].thresholds == (0.5, 1.0, 0.125, 1.0)
+    assert heads["level"].thresholds is None
