@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             args.out,
             name=args.model,
             command=_command(args),
-            rows=args.report_rows,
+            report_tokens=args.report_tokens,
         )
     return 0
 
@@ -86,6 +86,8 @@ def _command(args: argparse.Namespace) -> str:
             words.append(f"--{name} {name.upper()}")
     unlike = [k for k in _SETTINGS if getattr(args, k) != getattr(Settings, k)]
     words += [f"--{k.replace('_', '-')} {getattr(args, k)}" for k in unlike]
+    if args.report_tokens:  # decisions are fitted on them
+        words.append(f"--report-tokens {args.report_tokens}")
     if args.stop_step:
         words.append(f"--stop-step {args.stop_step}")
     return " ".join(words)
@@ -110,7 +112,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.add_argument(flag, type=type(default), default=default, help=text)
     parser.add_argument("--stop-step", type=int, help="end before the schedule does")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--report-rows", type=int, help="of each dev and test; all if not given")
+    parser.add_argument(
+        "--report-tokens", type=int, help="of each dev and test, about; all if not given"
+    )
     parser.add_argument("--no-report", action="store_true", help="train only")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args(argv)

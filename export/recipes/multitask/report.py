@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from affectrt.export.checkpoint import PooledEncoder, save_pooled_checkpoint
@@ -17,6 +18,8 @@ from .evaluate import Labelled, decide, labelled, measure, run_heads, some
 from .inputs import Tokens
 from .losses import HeadLoss, fold
 from .packs import SPLITS, Source, longemotion_stages
+
+PROBE_ROWS = 200  # of which the mean length of a split is taken
 
 # pack -> licence as stated, and whom to cite (the packs' own README says more)
 TERMS = {
@@ -69,20 +72,20 @@ def finish(
     *,
     name: str,
     command: str,
-    rows: int | None = None,
+    report_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Write ``out/checkpoint`` and ``out/report.json`` of trained, unfolded weights.
 
     Args:
         name: the model: a key of `LICENCES`.
         command: what makes this checkpoint again.
-        rows: measure on so many rows of each dev and test only; None for all.
+        report_tokens: fit and measure on so many tokens, about, of each dev and test; None: all.
 
     Returns:
         The report: by head, a list of ``{"data", "split", "rows", <figures>}``.
     """
     fold(model, losses)
-    dev = _labelled(model, sources, "dev", tokens, rows)
+    dev = _labelled(model, sources, "dev", tokens, report_tokens)
     specs = []
     for spec in model.specs:
         decided, offset = decide(spec, list(dev[spec.name].values()), tokens)
@@ -93,11 +96,11 @@ def finish(
         specs.append(decided)
     model.specs = tuple(specs)
     by_name = {s.name: s for s in specs}
-    test = _labelled(model, sources, "test", tokens, rows)
+    test = _labelled(model, sources, "test", tokens, report_tokens)
     if "stage" in by_name:
         elsewhere = Source("longemotion", "longemotion_conversations", (by_name["stage"],), {})
         elsewhere.examples["test"] = longemotion_stages(data)
-        found = _labelled(model, [elsewhere], "test", tokens, rows or 1500)
+        found = _labelled(model, [elsewhere], "test", tokens, report_tokens or 120_000)
         test["stage"].update(found["stage"])
     official = {s.name: s.official.get("test", "test") for s in sources}
     metrics: dict[str, list[dict[str, Any]]] = {}
@@ -131,13 +134,17 @@ def _labelled(
     sources: Sequence[Source],
     split: str,
     tokens: Tokens,
-    rows: int | None,
+    limit: int | None,
 ) -> dict[str, dict[str, Labelled]]:
-    """By head and source: the examples of a split that have its target, and their logits."""
+    """By head and source: the examples of a split that have its target, and their logits; of
+    about `limit` tokens."""
     specs = {s.name: s for s in model.specs}
     found: dict[str, dict[str, Labelled]] = {s.name: {} for s in model.specs}
     for source in sources:
-        examples = some(source, split, rows)
+        examples = some(source, split, None if limit is None else PROBE_ROWS)
+        if limit is not None and examples:
+            lengths = [len(tokens.make_pass(e.text, e.context)) for e in examples]
+            examples = some(source, split, round(limit / float(np.mean(lengths))))
         names = [s.name for s in source.heads]
         logits = run_heads(model, examples, tokens, names)
         for name in names:
