@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectrt.export.checkpoint import PooledEncoder, save_pooled_checkpoint
+from affectrt.export.checkpoint import HeadSpec, PooledEncoder, save_pooled_checkpoint
 
 from .evaluate import Labelled, decide, labelled, measure, run_heads, some
 from .inputs import Tokens
 from .losses import HeadLoss, fold
-from .packs import SPLITS, Source, longemotion_stages
+from .packs import SPLITS, Example, Source, longemotion_stages
 
 PROBE_ROWS = 200  # of which the mean length of a split is taken
 
@@ -98,8 +98,7 @@ def finish(
     by_name = {s.name: s for s in specs}
     test = _labelled(model, sources, "test", tokens, report_tokens)
     if "stage" in by_name:
-        elsewhere = Source("longemotion", "longemotion_conversations", (by_name["stage"],), {})
-        elsewhere.examples["test"] = longemotion_stages(data)
+        elsewhere = long_stages(data, by_name["stage"])
         found = _labelled(model, [elsewhere], "test", tokens, report_tokens or 120_000)
         test["stage"].update(found["stage"])
     official = {s.name: s.official.get("test", "test") for s in sources}
@@ -129,6 +128,22 @@ def finish(
     return card
 
 
+def long_stages(data: Path, stage: HeadSpec) -> Source:
+    """The counselling dialogues of LongEmotion, on which nothing was trained."""
+    source = Source("longemotion", "longemotion_conversations", (stage,), {})
+    source.examples["test"] = longemotion_stages(data)
+    return source
+
+
+def sampled(source: Source, split: str, tokens: Tokens, limit: int | None) -> list[Example]:
+    """Examples of a split with about `limit` tokens, always the same; None: all."""
+    examples = some(source, split, None if limit is None else PROBE_ROWS)
+    if limit is None or not examples:
+        return examples
+    lengths = [len(tokens.make_pass(e.text, e.context)) for e in examples]
+    return some(source, split, round(limit / float(np.mean(lengths))))
+
+
 def _labelled(
     model: PooledEncoder,
     sources: Sequence[Source],
@@ -141,10 +156,7 @@ def _labelled(
     specs = {s.name: s for s in model.specs}
     found: dict[str, dict[str, Labelled]] = {s.name: {} for s in model.specs}
     for source in sources:
-        examples = some(source, split, None if limit is None else PROBE_ROWS)
-        if limit is not None and examples:
-            lengths = [len(tokens.make_pass(e.text, e.context)) for e in examples]
-            examples = some(source, split, round(limit / float(np.mean(lengths))))
+        examples = sampled(source, split, tokens, limit)
         names = [s.name for s in source.heads]
         logits = run_heads(model, examples, tokens, names)
         for name in names:
@@ -170,4 +182,4 @@ def _data(data: Path, pack: str) -> list[dict[str, Any]]:
     ]
 
 
-__all__ = ["LICENCES", "TERMS", "finish"]
+__all__ = ["LICENCES", "TERMS", "finish", "long_stages", "sampled"]
