@@ -20,12 +20,13 @@ import torch
 from affectrt.errors import ExportError, NotFoundError
 from affectrt.export.api import export_checkpoint
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
-from affectrt.export.recipes.multitask import decisions, evaluate, inputs, packs, spans
+from affectrt.export.recipes import decisions
+from affectrt.export.recipes.multitask import evaluate, inputs, packs, spans
 from affectrt.export.recipes.multitask.cli import main
 from affectrt.export.recipes.multitask.inputs import Tokens, Turn, history_turn
-from affectrt.export.recipes.multitask.losses import HeadLoss, fold
+from affectrt.export.recipes.multitask.losses import HeadLoss
 from affectrt.export.recipes.multitask.mixture import Mixture
-from affectrt.export.recipes.multitask.train import factor
+from affectrt.export.recipes.running import factor, fold
 from affectrt.metrics import squad_f1
 
 FEW = ["goemotions", "reccon", "nlupp", "emobank"]

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from affectrt.export.checkpoint import TOKEN_TASKS, HeadSpec, PooledEncoder
-from affectrt.export.recipes.goemotions import calibration_error, sigmoid
-from affectrt.metrics import answer_statistics, f1_per_label, micro_f1, pearson
-
-from .decisions import (
+from affectrt.export.recipes.decisions import (
     decide_flags,
     decide_multi_label,
     fit_label_thresholds,
     fit_prior,
     softmax,
 )
+from affectrt.export.recipes.goemotions import calibration_error, sigmoid
+from affectrt.metrics import answer_statistics, f1_per_label, micro_f1, pearson
+
 from .inputs import Tokens, pad, token_span
 from .packs import REPLY_CANDIDATES, Example, Source
 from .spans import best_span
