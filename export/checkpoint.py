@@ -126,6 +126,12 @@ class PooledEncoder(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Logits by output name, ``float32 [batch, labels]``, or ``[batch, tokens, labels]``."""
+        return self.logits(*self.encode(input_ids, attention_mask, token_type_ids))
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The last hidden states, ``[batch, tokens, width]``, and the pooled ones."""
         extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         hidden = self.encoder(input_ids, attention_mask=attention_mask, **extra).last_hidden_state
         if self.pooling == "cls":
@@ -135,6 +141,10 @@ class PooledEncoder(nn.Module):
             if self.pooling == "mean_first" and token_type_ids is not None:
                 mask = mask * (token_type_ids == 0).unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
+        return hidden, pooled
+
+    def logits(self, hidden: Tensor, pooled: Tensor) -> dict[str, Tensor]:
+        """What `forward` returns, of what `encode` does."""
         pooled = self.dropout(pooled)
         if any(h.task in TOKEN_TASKS for h in self.specs):
             hidden = self.dropout(hidden)

@@ -336,7 +336,7 @@ def test_token_targets_stand_where_the_words_are(data: Path, tokens: Tokens) -> 
     example = packs.Example("x", example.text, {"f": [(0, 4, 1), (6, 7, 0)]})
     wanted = HeadLoss(flags, []).token_targets([(example, row)], [0], tokens, len(row))
     assert wanted[0, 1:4].tolist() == [[0, 1], [1, 0], [0, 0]]
-    assert evaluate.decode_bio(np.array([0, 1, 2, 3, 2, 2, 0, 4])) == {
+    assert spans.decode_bio(np.array([0, 1, 2, 3, 2, 2, 0, 4])) == {
         *((1, 2, 0), (3, 3, 1), (4, 5, 0), (7, 7, 1))
     }
 
