@@ -185,7 +185,8 @@ def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes
         step("check the graph against torch")
         check_against_torch(unquantized, checkpoint)
     step("quantise")
-    quantize_onnx(graph)
+    # What reads the last hidden states stays in float32, of tokens as of pooled rows.
+    quantize_onnx(graph, keep=[f"heads.{h.name}" for h in checkpoint.heads])
     return to_bytes(graph)
 
 

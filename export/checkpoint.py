@@ -10,20 +10,19 @@ Its tensors are ``encoder.*`` (as in ``AutoModel``) and ``heads.<name>.weight`` 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from affectrt.errors import ExportError, NotFoundError
+
+from .checkpoint_files import PLAIN_ATTENTION, built, network_config, read_json, read_weights
 
 TASKS = (
     *("single_label", "multi_label", "ordinal", "regression"),
@@ -50,9 +49,6 @@ FAMILIES = {
     "deberta": True,
     "deberta-v2": True,
 }
-# Attention as products and a softmax: what the ONNX graph is made of. Some versions of transformers
-# choose between it and torch's fused function when a network is built, some when it runs.
-_PLAIN_ATTENTION = {"attn_implementation": "eager"}
 
 
 @dataclass(frozen=True)
@@ -130,6 +126,12 @@ class PooledEncoder(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Logits by output name, ``float32 [batch, labels]``, or ``[batch, tokens, labels]``."""
+        return self.logits(*self.encode(input_ids, attention_mask, token_type_ids))
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The last hidden states, ``[batch, tokens, width]``, and the pooled ones."""
         extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         hidden = self.encoder(input_ids, attention_mask=attention_mask, **extra).last_hidden_state
         if self.pooling == "cls":
@@ -139,6 +141,10 @@ class PooledEncoder(nn.Module):
             if self.pooling == "mean_first" and token_type_ids is not None:
                 mask = mask * (token_type_ids == 0).unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
+        return hidden, pooled
+
+    def logits(self, hidden: Tensor, pooled: Tensor) -> dict[str, Tensor]:
+        """What `forward` returns, of what `encode` does."""
         pooled = self.dropout(pooled)
         if any(h.task in TOKEN_TASKS for h in self.specs):
             hidden = self.dropout(hidden)
@@ -187,7 +193,7 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
             contradict the labels; the message says which and what would be right.
     """
     path = Path(path)
-    config = _read_json(path / "config.json")
+    config = read_json(path / "config.json")
     family = str(config.get("model_type", ""))
     if family not in FAMILIES:
         raise ExportError(
@@ -195,7 +201,7 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
             f"({', '.join(sorted(FAMILIES))})"
         )
     tokenizer_json = _tokenizer_json(path)
-    weights, digest = _weights(path)
+    weights, digest = read_weights(path)
     if "affectrt" in config:
         model, heads = _pooled(path, config, weights)
     else:
@@ -233,18 +239,6 @@ def save_pooled_checkpoint(
     (path / "tokenizer.json").write_bytes(tokenizer_json.read_bytes())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFoundError(f"{path} is missing: a checkpoint directory needs it") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ExportError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ExportError(f"{path} must hold a JSON object, not {type(value).__name__}")
-    return value
-
-
 def _tokenizer_json(path: Path) -> Path:
     file = path / "tokenizer.json"
     if not file.is_file():
@@ -255,87 +249,10 @@ def _tokenizer_json(path: Path) -> Path:
     return file
 
 
-def _weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """All tensors of the checkpoint and the SHA-256 over its weight files in name order."""
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        weight_map = _read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise ExportError(f'{index} must have a "weight_map" of tensor names to files')
-        for name in weight_map.values():
-            # By name: the files themselves may be links, as in Hugging Face's own cache.
-            if not isinstance(name, str) or Path(name).name != name or name == "..":
-                raise ExportError(f"{index} names a shard outside the checkpoint: {name!r}")
-        files = sorted({path / name for name in weight_map.values()})
-    elif (path / "model.safetensors").is_file():
-        files = [path / "model.safetensors"]
-    elif (path / "pytorch_model.bin").is_file():
-        files = [path / "pytorch_model.bin"]
-    else:
-        raise NotFoundError(f"{path} has no weights: expected model.safetensors")
-    digest = hashlib.sha256()
-    tensors: dict[str, Tensor] = {}
-    for file in files:
-        try:
-            digest.update(file.read_bytes())
-            if file.suffix == ".bin":
-                tensors.update(torch.load(file, map_location="cpu", weights_only=True))
-            else:
-                with safe_open(file, framework="pt") as reader:
-                    tensors.update({k: reader.get_tensor(k) for k in reader.keys()})  # noqa: SIM118
-        except FileNotFoundError:
-            raise NotFoundError(f"{file} is missing: a shard named by {index.name}") from None
-        except (SafetensorError, RuntimeError, ValueError, OSError, EOFError) as error:
-            raise ExportError(f"{file} cannot be read: {error}") from None
-        except Exception as error:  # pickle.UnpicklingError and its many relatives
-            raise ExportError(f"{file} is refused (weights_only): {error}") from None
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, (
-        digest.hexdigest()
-    )
-
-
-def _built(path: Path, weights: dict[str, Tensor], build: Callable[[], nn.Module]) -> nn.Module:
-    """The network with its weights. Strict about all that it has; extra tensors (position ids, ...)
-    may stay. It is built without memory first: config.json may ask for any size."""
+def head_specs(path: Path, own: dict[str, Any]) -> tuple[HeadSpec, ...]:
+    """The heads that the key "affectrt" of ``config.json`` lists."""
     try:
-        with torch.device("meta"):
-            wanted = {name: tensor.shape for name, tensor in build().state_dict().items()}
-    except Exception as error:  # transformers raises whatever the values make it raise
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ExportError(
-            f"{path / 'config.json'}: transformers cannot build this network: {reason}"
-        ) from error
-    for name, shape in wanted.items():
-        if name not in weights:
-            raise ExportError(f"{path}: weight {name!r} is missing from the checkpoint")
-        if weights[name].shape != shape:
-            raise ExportError(
-                f"{path}: weight {name!r} has shape {list(weights[name].shape)}, "
-                f"config.json asks for {list(shape)}"
-            )
-        if weights[name].is_floating_point() and not bool(torch.isfinite(weights[name]).all()):
-            raise ExportError(f"{path}: weight {name!r} has NaN or Inf values; retrain or mend it")
-    model = build()
-    model.load_state_dict({name: weights[name] for name in wanted})
-    return model
-
-
-def _hf_config(path: Path, config: dict[str, Any]) -> Any:
-    known = {k: v for k, v in config.items() if k not in ("affectrt", "auto_map", "model_type")}
-    try:
-        return AutoConfig.for_model(config["model_type"], **known)
-    except Exception as error:  # transformers has validators of its own, with their own exceptions
-        reason = " ".join(str(error).split()) or repr(error)
-        raise ExportError(f"{path / 'config.json'} is refused by transformers: {reason}") from None
-
-
-def _pooled(
-    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
-) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
-    own = config["affectrt"]
-    heads = []
-    try:
-        specs = [
+        specs = tuple(
             HeadSpec(
                 **{k: v for k, v in raw.items() if k not in ("labels", "thresholds", "ranges")},
                 labels=tuple(raw["labels"]),
@@ -343,7 +260,7 @@ def _pooled(
                 ranges=tuple((r[0], r[1]) for r in raw["ranges"]) if raw.get("ranges") else None,
             )
             for raw in own["heads"]
-        ]
+        )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ExportError(
             f'{path / "config.json"}: "affectrt" must have "heads", each with name, task, labels '
@@ -352,8 +269,15 @@ def _pooled(
     for spec in specs:
         if spec.task not in TASKS:
             raise ExportError(f"{path}: head {spec.name!r} has task {spec.task!r}, not of {TASKS}")
-        heads.append(spec)
-    hf_config = _hf_config(path, config)
+    return specs
+
+
+def _pooled(
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
+    own = config["affectrt"]
+    heads = head_specs(path, own)
+    whole = network_config(path, config)
     if own.get("pooling") == "mean_first" and not FAMILIES[config["model_type"]]:
         raise ExportError(
             f'{path / "config.json"}: pooling "mean_first" goes by token types, which model_type '
@@ -363,10 +287,10 @@ def _pooled(
     from_config: Any = AutoModel.from_config
 
     def build() -> nn.Module:
-        encoder = from_config(hf_config, **_PLAIN_ATTENTION, **_no_pooler(config))
+        encoder = from_config(whole, **PLAIN_ATTENTION, **_no_pooler(config))
         return PooledEncoder(encoder, heads, own.get("pooling", "mean"))
 
-    return _built(path, weights, build), tuple(heads)
+    return built(path, weights, build), heads
 
 
 def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
@@ -377,16 +301,16 @@ def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
 def _hf_classifier(
     path: Path, config: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
-    hf_config = _hf_config(path, config)
+    whole = network_config(path, config)
     from_config: Any = AutoModelForSequenceClassification.from_config
-    classifier = _built(path, weights, lambda: from_config(hf_config, **_PLAIN_ATTENTION))
-    names = hf_config.id2label
-    if sorted(names) != list(range(hf_config.num_labels)):
+    classifier = built(path, weights, lambda: from_config(whole, **PLAIN_ATTENTION))
+    names = whole.id2label
+    if sorted(names) != list(range(whole.num_labels)):
         raise ExportError(
             f"{path / 'config.json'}: id2label must name the labels 0 to {len(names) - 1} without "
             f"a gap, not {', '.join(map(str, sorted(names)[:20]))}"
         )
-    labels = tuple(str(names[i]) for i in range(hf_config.num_labels))
+    labels = tuple(str(names[i]) for i in range(whole.num_labels))
     problem = config.get("problem_type")
     if problem is not None and problem not in _PROBLEM_TYPES:
         raise ExportError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from affectrt.errors import ExportError, NotFoundError
 
-from .checkpoint import HeadSpec
+from .checkpoint import TOKEN_TASKS, HeadSpec
 from .parity_texts import PAIRS, TEXTS, TOKENS_ONLY
 
 _TARGET_KEYS = {"label": "single_label", "labels": "multi_label", "value": "regression"}
@@ -22,12 +22,13 @@ _TARGET_KEYS = {"label": "single_label", "labels": "multi_label", "value": "regr
 
 @dataclass(frozen=True)
 class Row:
-    """One text or pair. `target` is what the file says of it, for the head `head`."""
+    """One text, pair, or turn in its context. `targets` is what the file says of it, by head: one
+    number a label, or of heads that read tokens ``(start, end, label)`` of each span."""
 
     text: str
     pair: str | None = None
-    head: str | None = None
-    target: tuple[float, ...] | None = None  # one per label of the head
+    context: tuple[tuple[str, str], ...] = ()  # (tag, text) of each line, oldest first
+    targets: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,23 @@ class ParityData:
     rows: tuple[Row, ...]
     tokens_only: tuple[str, ...] = ()  # texts without anything to answer
 
+    @property
+    def has_context(self) -> bool:
+        """Whether some row is judged in the light of others."""
+        return any(row.context for row in self.rows)
+
     def truth(self, head: HeadSpec) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Indices of the rows that have a target for a head, and ``float32 [n, labels]``."""
         picked = [
-            (i, r.target) for i, r in enumerate(self.rows) if r.head == head.name and r.target
+            (i, r.targets[head.name]) for i, r in enumerate(self.rows) if head.name in r.targets
         ]
         indices = np.asarray([i for i, _ in picked], np.int64)
         values = np.asarray([t for _, t in picked], np.float32).reshape(-1, len(head.labels))
         return indices, values
+
+    def spans(self, head: HeadSpec) -> dict[int, tuple[tuple[int, int, int], ...]]:
+        """Of a head that reads tokens: the true spans ``(start, end, label)`` by row."""
+        return {i: r.targets[head.name] for i, r in enumerate(self.rows) if head.name in r.targets}
 
 
 def builtin_data() -> ParityData:
@@ -57,11 +67,17 @@ def builtin_data() -> ParityData:
 
 
 def read_data(path: Path, heads: Sequence[HeadSpec]) -> ParityData:
-    """Read a JSONL file of ``{"text", "pair"?, "label" | "labels" | "value"?, "head"?}``.
+    """Read a JSONL file of ``{"text", "pair"?, "label" | "labels" | "value"?, "head"?}``, or of
+    ``{"text", "context": [{"tag", "text"}]?, "targets": {HEAD: TARGET}}``.
 
     ``label`` is one label (name or index), ``labels`` a list of them, ``value`` a number or a list
     of numbers. ``head`` names the head that they are for; without it, it is the first one whose
     task they fit. Rows whose text is empty or white space are compared as tokens only.
+
+    ``context`` are the lines that a turn is judged in the light of, oldest first, as
+    `affectrt.export.recipes.multitask` has them. A TARGET is a label or a list of labels, the
+    number or numbers of a regression, or of heads that read tokens a list of spans: ``[start,
+    end]`` of a span head, else ``[start, end, label]``, in characters.
 
     Raises:
         NotFoundError: no such file.
@@ -105,13 +121,79 @@ def _row(value: Any, heads: Sequence[HeadSpec], where: str) -> Row:
         if any("\ud800" <= c <= "\udfff" for c in part):
             raise ExportError(f"{where}: holds a lone surrogate, which is no text")
     given = [key for key in _TARGET_KEYS if value.get(key) is not None]
+    if "targets" in value or "context" in value:
+        if given or pair is not None:
+            raise ExportError(
+                f'{where}: has "targets" or "context"; "pair", "label", "labels" and "value" '
+                "belong to rows without"
+            )
+        context = _context(value.get("context", []), where)
+        return Row(text, None, context, _targets(value.get("targets", {}), text, heads, where))
     if not given:
         return Row(text, pair)
     if len(given) > 1:
         raise ExportError(f"{where}: has {' and '.join(given)}; give one of them")
     key = given[0]
     head = _head(value.get("head"), key, heads, where)
-    return Row(text, pair, head.name, _target(value[key], key, head, where))
+    return Row(text, pair, (), {head.name: _target(value[key], key, head, where)})
+
+
+def _context(value: Any, where: str) -> tuple[tuple[str, str], ...]:
+    lines = []
+    for line in value if isinstance(value, list) else [None]:
+        if not isinstance(line, dict) or not all(
+            isinstance(line.get(k), str) for k in ("tag", "text")
+        ):
+            raise ExportError(f'{where}: "context" must be a list of {{"tag": str, "text": str}}')
+        lines.append((line["tag"], line["text"]))
+    return tuple(lines)
+
+
+def _targets(
+    value: Any, text: str, heads: Sequence[HeadSpec], where: str
+) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(value, dict):
+        raise ExportError(f'{where}: "targets" must be an object of heads and their targets')
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, target in value.items():
+        head = _head(name, "label", heads, where)
+        if head.task in TOKEN_TASKS:
+            found[name] = _spans(target, text, head, where)
+        else:
+            found[name] = _target(target, f"targets.{name}", head, where)
+    return found
+
+
+def _spans(value: Any, text: str, head: HeadSpec, where: str) -> tuple[tuple[int, int, int], ...]:
+    names = span_labels(head)
+    spans = []
+    for given in value if isinstance(value, list) else [None]:
+        span = list(given) if isinstance(given, list) else []
+        if head.task == "span" and len(span) == 2:
+            span.append(0)
+        if len(span) == 3 and isinstance(span[2], str) and span[2] in names:
+            span[2] = names.index(span[2])
+        if (
+            len(span) != 3
+            or not all(isinstance(n, int) and not isinstance(n, bool) for n in span)
+            or not 0 <= span[0] < span[1] <= len(text)
+            or not 0 <= span[2] < len(names)
+        ):
+            what = "[start, end]" if head.task == "span" else "[start, end, label]"
+            raise ExportError(
+                f"{where}: head {head.name!r} takes a list of {what}, in characters of the text"
+            )
+        spans.append((span[0], span[1], span[2]))
+    return tuple(spans)
+
+
+def span_labels(head: HeadSpec) -> tuple[str, ...]:
+    """What the spans of a head that reads tokens may be."""
+    if head.task == "span":
+        return (head.name,)
+    if head.task == "token_labels":
+        return tuple(label.removeprefix("B-") for label in head.labels[1::2])
+    return head.labels
 
 
 def _head(name: Any, key: str, heads: Sequence[HeadSpec], where: str) -> HeadSpec:
@@ -125,7 +207,7 @@ def _head(name: Any, key: str, heads: Sequence[HeadSpec], where: str) -> HeadSpe
         )
     fitting = [h for h in heads if h.task == _TARGET_KEYS[key]]
     if not fitting and key != "value":  # one label of a multi-label head, or a list of one
-        fitting = [h for h in heads if h.task != "regression"]
+        fitting = [h for h in heads if h.task not in ("regression", *TOKEN_TASKS)]
     if not fitting and key == "label":  # data of a regression often calls its value a label
         fitting = [h for h in heads if h.task == "regression"]
     if not fitting:
@@ -143,7 +225,7 @@ def _target(value: Any, key: str, head: HeadSpec, where: str) -> tuple[float, ..
             raise ExportError(f'{where}: "{key}" must be {len(head.labels)} finite number(s)')
         return tuple(float(n) for n in numbers)
     names = value if isinstance(value, list) else [value]
-    if head.task == "single_label" and len(names) != 1:
+    if head.task in ("single_label", "ordinal") and len(names) != 1:
         raise ExportError(f"{where}: head {head.name!r} takes exactly one label")
     target = [0.0] * len(head.labels)
     for name in names:

@@ -9,11 +9,12 @@ from typing import Any
 
 from affectrt.errors import ExportError
 
-from .checkpoint import HeadSpec, LoadedCheckpoint
+from .checkpoint import TASKS, TOKEN_TASKS, HeadSpec, LoadedCheckpoint
+from .onnx_export import EMBEDDING, embedding_names
 from .parity import HeadParity
 
 MIN_TOKENS = 2
-SERVED_TASKS = ("single_label", "multi_label", "regression")
+INPUTS = ("text", "turn", "cause", "reply")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -36,6 +37,8 @@ def make_manifest(
     for key, entry in (("onnx", "model.onnx"), ("weights", "weights.safetensors")):
         if entry in entries:
             model[key] = entry
+    if embedding_names(checkpoint):
+        model["embedding"] = EMBEDDING
     manifest: dict[str, Any] = {
         "name": name or model_name(checkpoint),
         "modality": "text",
@@ -73,11 +76,31 @@ def check_exportable(checkpoint: LoadedCheckpoint) -> None:
     if checkpoint.max_tokens < MIN_TOKENS:
         raise ExportError(f"{where}: max_position_embeddings leaves room for no text")
     for head in checkpoint.heads:
-        if head.task not in SERVED_TASKS:
+        named = f"{where}: head {head.name!r}"
+        if head.task not in TASKS:
+            raise ExportError(f"{named} has task {head.task!r}, not one of {', '.join(TASKS)}")
+        if head.input not in INPUTS:
+            raise ExportError(f"{named} has input {head.input!r}, not one of {', '.join(INPUTS)}")
+        if head.output == EMBEDDING:
+            raise ExportError(f"{named} has output {EMBEDDING!r}, which is that of pooled vectors")
+        if head.task == "ordinal" and len(head.labels) < 2:
+            raise ExportError(f"{named} has one level; an ordinal head has at least two")
+        if head.task == "span" and len(head.labels) != 2:
+            raise ExportError(f"{named} has {len(head.labels)} labels; a span has start and end")
+        if head.task == "token_labels" and not _is_bio(head.labels):
             raise ExportError(
-                f"{where}: head {head.name!r} has task {head.task!r}, which can be trained but not "
-                f"served yet; served are {', '.join(SERVED_TASKS)}"
+                f'{named} must have the labels "O", then "B-..." and "I-..." of each kind'
             )
+        if head.task in TOKEN_TASKS and head.unsure_below is not None:
+            raise ExportError(f"{named} reads tokens and has no unsure_below; leave it out")
+        if head.ranges is not None and (
+            head.task != "regression"
+            or len(head.ranges) != len(head.labels)
+            or any(not low < high for low, high in head.ranges)
+        ):
+            raise ExportError(f"{named}: ranges are [low, high] of each label of a regression")
+        if head.margin is not None and head.task != "span":
+            raise ExportError(f"{named}: only a span head has a margin")
         twice = [label for label, n in Counter(head.labels).items() if n > 1]
         if twice:
             raise ExportError(f"{where}: label {twice[0]!r} stands twice in head {head.name!r}")
@@ -100,6 +123,12 @@ def check_exportable(checkpoint: LoadedCheckpoint) -> None:
                 f"{where}: head {head.name!r} has {len(head.thresholds)} thresholds for "
                 f"{len(head.labels)} labels"
             )
+
+
+def _is_bio(labels: Sequence[str]) -> bool:
+    kinds = [label.removeprefix("B-") for label in labels[1::2]]
+    wanted = ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    return len(labels) > 2 and all(kinds) and list(labels) == wanted
 
 
 def add_parity_metrics(
@@ -140,7 +169,9 @@ def same_heads(manifest: Mapping[str, Any], checkpoint: LoadedCheckpoint) -> Non
 
 
 def _identity(head: HeadSpec) -> dict[str, Any]:
-    return {"task": head.task, "labels": list(head.labels), "output": head.output}
+    manifest = head.to_manifest()
+    keys = ("task", "labels", "output", "input", "ranges", "margin")
+    return {key: manifest.get(key) for key in keys}
 
 
 def _short(value: object) -> str:

@@ -2,7 +2,8 @@
 
 The graph takes ``input_ids``, ``attention_mask`` and, where the family is fed them,
 ``token_type_ids``, each ``int64 [batch, tokens]`` with both axes free, and gives one
-``float32 [batch, labels]`` output per head.
+``float32 [batch, labels]`` output per head, or ``[batch, tokens, labels]`` where the head reads
+tokens. That of a pooled checkpoint has one output more, `EMBEDDING`, with the pooled vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from onnx_ir.passes import common as ir_passes
 from torch import Tensor, nn
 
 from affectrt.errors import ExportError, UnsupportedError
-from affectrt.export.checkpoint import LoadedCheckpoint
+from affectrt.export.checkpoint import TOKEN_TASKS, LoadedCheckpoint, PooledEncoder
 
 # Opset 20 has Gelu as one node, and every ONNX Runtime that affectrt runs with (1.22) knows it.
 OPSET = 20
@@ -36,23 +37,35 @@ MAX_ONNX_BYTES = 2**31 - 2**24
 # passes 1: 24 layers of float32 in another summation order stay an order of magnitude below.
 FP32_TOLERANCE = 2e-4
 
+EMBEDDING = "pooled_vectors"  # torch names values of its own "embedding"
 Feeds = dict[str, npt.NDArray[np.int64]]
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 class _Traced(nn.Module):
-    """The checkpoint's network with a tuple of logits, in the order of its heads."""
+    """The checkpoint's network with a tuple of logits, in the order of its heads, and the pooled
+    vectors where it has such."""
 
     def __init__(self, checkpoint: LoadedCheckpoint) -> None:
         super().__init__()
         self.model = checkpoint.model
         self.outputs = tuple(h.output for h in checkpoint.heads)
+        self.names = (*self.outputs, *embedding_names(checkpoint))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        logits = self.model(input_ids, attention_mask, token_type_ids)
-        return tuple(logits[output] for output in self.outputs)
+        if len(self.names) == len(self.outputs):
+            logits = self.model(input_ids, attention_mask, token_type_ids)
+            return tuple(logits[output] for output in self.outputs)
+        hidden, pooled = self.model.encode(input_ids, attention_mask, token_type_ids)
+        logits = self.model.logits(hidden, pooled)
+        return (*(logits[output] for output in self.outputs), pooled)
+
+
+def embedding_names(checkpoint: LoadedCheckpoint) -> tuple[str, ...]:
+    """The output with the pooled vectors, where the graph has one."""
+    return (EMBEDDING,) if isinstance(checkpoint.model, PooledEncoder) else ()
 
 
 def input_names(checkpoint: LoadedCheckpoint) -> tuple[str, ...]:
@@ -81,7 +94,7 @@ def export_onnx(checkpoint: LoadedCheckpoint) -> ir.Model:
                 opset_version=OPSET,
                 dynamic_shapes={name: free for name in names},
                 input_names=list(names),
-                output_names=list(traced.outputs),
+                output_names=list(traced.names),
                 verbose=False,
             )
     except Exception as error:  # the exporter has its own tree of exceptions, torch another
@@ -165,7 +178,8 @@ def run_session(session: Any, feeds: Feeds) -> dict[str, npt.NDArray[np.float32]
 
 
 def torch_logits(checkpoint: LoadedCheckpoint, feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
-    """Logits of the source network by output name, each ``float32 [batch, labels]``."""
+    """Logits of the source network by output name, each ``float32 [batch, labels]``, or
+    ``[batch, tokens, labels]`` where the head reads tokens."""
     tensors = {name: torch.from_numpy(feeds[name]) for name in input_names(checkpoint)}
     with torch.inference_mode():
         logits = checkpoint.model(
@@ -242,8 +256,11 @@ def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
     deduplicate(model)
     for value in graph.inputs:
         value.shape = ir.Shape(["batch", "tokens"])
-    for value, head in zip(graph.outputs, checkpoint.heads, strict=True):
-        value.shape = ir.Shape(["batch", len(head.labels)])
+    for value, head in zip(graph.outputs, checkpoint.heads, strict=False):
+        tokens = ("tokens",) if head.task in TOKEN_TASKS else ()
+        value.shape = ir.Shape(["batch", *tokens, len(head.labels)])
+    for value in graph.outputs[len(checkpoint.heads) :]:
+        value.shape = ir.Shape(["batch", int(network_config(checkpoint).hidden_size)])
     scrub(model)
 
 

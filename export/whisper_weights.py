@@ -1,4 +1,5 @@
-"""Whisper's encoder for the native engine: ``config.json`` and ``weights.safetensors``."""
+"""Whisper's encoder, alone or with pooling and heads, for the native engine: ``config.json`` and
+``weights.safetensors``."""
 
 from __future__ import annotations
 
@@ -7,10 +8,14 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from affectrt.errors import ExportError
 
 from .native_weights import ACTIVATIONS, to_safetensors
+from .speech_checkpoint import POOLING, SpeechEncoder
+
+Tensors = dict[str, npt.NDArray[np.float32]]
 
 
 def write_whisper_encoder(
@@ -33,7 +38,42 @@ def write_whisper_encoder(
         ExportError: an unknown precision, more positions than there are, or an activation that the
             engine does not compute.
     """
+    config, tensors = _encoder_parts(encoder, positions)
+    return _files(config, tensors, precision, keep)
+
+
+def write_speech_model(
+    model: SpeechEncoder, precision: str, *, keep: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The files of a `SpeechEncoder` by name: its encoder's, with the tensors of what follows.
+
+    ``pooling.weight`` float32 ``[pooling heads, width]`` and, for each head, ``heads.NAME.weight``
+    float32 ``[labels, width]`` and ``heads.NAME.bias`` stay float32 in every precision: little work
+    and few bytes, much effect on the logits. ``config.json`` has one key more than a Whisper's::
+
+        "affectrt": {"modality": "speech", "pooling": "attention"}
+
+    Heads, features and licence are the manifest's matter.
+
+    Args:
+        model: in its own float32 weights.
+        precision, keep: as for `write_whisper_encoder`.
+
+    Raises:
+        ExportError: as `write_whisper_encoder`.
+    """
+    config, tensors = _encoder_parts(model.encoder, None)
+    config["dropout"] = 0.0  # of training
+    config["affectrt"] = {"modality": "speech", "pooling": POOLING}
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("encoder."):
+            tensors[name] = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
+    return _files(config, tensors, precision, keep)
+
+
+def _encoder_parts(encoder: Any, positions: int | None) -> tuple[dict[str, Any], Tensors]:
     config = encoder.config.to_dict()
+    config.pop("_name_or_path", None)  # where the base lay is nobody's business
     if config["activation_function"] not in ACTIVATIONS:
         raise ExportError(
             f"the native engine does not compute the activation {config['activation_function']!r};"
@@ -50,6 +90,12 @@ def write_whisper_encoder(
     table = "embed_positions.weight"
     tensors[table] = np.ascontiguousarray(tensors[table][:positions])
     config["max_source_positions"] = positions
+    return config, tensors
+
+
+def _files(
+    config: dict[str, Any], tensors: Tensors, precision: str, keep: Collection[str]
+) -> dict[str, bytes]:
     weights = to_safetensors(
         tensors,
         precision,

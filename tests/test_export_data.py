@@ -41,19 +41,20 @@ def test_bars_count_flips_and_losses(tmp_path: Path) -> None:
     assert report_of(head, source, product, rows, tmp_path) == ()
     product[0, 0] = -1.0  # one row may flip
     assert report_of(head, source, product, rows, tmp_path) == ()
-    product[:4, 0] = -1.0  # 4 of 800 decisions: .5 %, and F1 falls by .005
-    failures = report_of(head, source, product, rows, tmp_path)
-    assert [f.partition(" fell ")[0] for f in failures] == [
+    product[:24, 0] = -1.0  # 3 % of the decisions, in 6 % of the rows; F1 falls by .031
+    assert [f.partition(" fell ")[0] for f in report_of(head, source, product, rows, tmp_path)] == [
         "head h on made up: macro_f1",
         "head h on made up: micro_f1",
     ]
-    product[:5, 0] = -1.0
-    assert (
-        "0.62 % of the decisions flipped (5 of 800)"
-        in report_of(head, source, product, rows, tmp_path)[0]
-    )
+    product[:25, 0] = -1.0
+    failures = report_of(head, source, product, rows, tmp_path)
+    assert "3.12 % of the decisions flipped (25 of 800), in 25 rows" in failures[0]
+    assert "fell from 1.0000 to 0.9677, bar 0.0280 less" in failures[1]
+    product = source.copy()
+    product[:10, 0] = -1.0  # F1 falls by .013: as chance may have it
+    assert report_of(head, source, product, rows, tmp_path) == ()
     product[7] = np.nan
-    assert report_of(head, source, product, rows, tmp_path)
+    assert "are no numbers" in report_of(head, source, product, rows, tmp_path)[0]
 
     values = HeadSpec("v", "regression", ("a", "b"), "logits")
     truth = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
@@ -104,7 +105,13 @@ def test_data_targets(tmp_path: Path) -> None:
         {"text": "five", "labels": [], "head": "emotion"},
     ]
     data = read_data(em.write_jsonl(tmp_path / "d.jsonl", rows), heads)
-    assert [r.target for r in data.rows] == [(0, 1), (0.5, -1), (1, 0), None, (0, 0)]
+    assert [next(iter(r.targets.values()), None) for r in data.rows] == [
+        (0, 1),
+        (0.5, -1),
+        (1, 0),
+        None,
+        (0, 0),
+    ]
     assert data.tokens_only == (" ",)
     picked, truth = data.truth(heads[0])
     assert picked.tolist() == [0, 2, 4]

@@ -6,6 +6,7 @@ import itertools
 import random
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,18 @@ from test_native import write_model  # noqa: E402
 
 import affectrt  # noqa: E402
 from affectrt import _core  # noqa: E402
-from affectrt.errors import InputError  # noqa: E402
+from affectrt.errors import ExportError, InputError  # noqa: E402
+from affectrt.export import export_checkpoint, verify  # noqa: E402
 from affectrt.export.checkpoint import (  # noqa: E402
     TOKEN_TASKS,
     HeadSpec,
     LoadedCheckpoint,
     load_checkpoint,
 )
-from affectrt.export.recipes.multitask.decisions import softmax  # noqa: E402
-from affectrt.export.recipes.multitask.evaluate import decode_bio  # noqa: E402
+from affectrt.export.data import read_data  # noqa: E402
+from affectrt.export.recipes.decisions import softmax  # noqa: E402
 from affectrt.export.recipes.multitask.inputs import Pass, Tokens, Turn, pad  # noqa: E402
-from affectrt.export.recipes.multitask.spans import best_span  # noqa: E402
+from affectrt.export.recipes.multitask.spans import best_span, decode_bio  # noqa: E402
 
 Made = Callable[[str, Callable[[Path], object]], Path]
 CLOSE = 2e-5
@@ -265,3 +267,155 @@ def test_info_tells_what_a_head_reads(native: Path) -> None:
     assert heads["vad"].ranges == ((-1.0, 1.0), (-0.25, 0.25))
     assert heads["mood"].thresholds == (0.5, 1.0, 0.125, 1.0)
     assert heads["level"].thresholds is None
+
+
+ROWS: list[dict[str, Any]] = [
+    {
+        "text": "I was happy today",
+        "context": [
+            {"tag": "other", "text": "the train was furious"},
+            {"tag": "self fear", "text": "this"},
+        ],
+        "targets": {
+            "emotion": ["joy"],
+            "mood": "calm",
+            "level": 2,
+            "vad": [0.5, -0.5],
+            "slots": [[2, 5, "who"], [12, 17, 1]],
+            "words": [[0, 5, "er"], [2, 11, "ip"]],
+            "cause": ["yes"],
+            "cause_span": [[6, 11]],
+            "reply": "joy",
+        },
+    },
+    {"text": "the train", "targets": {"cause_span": [], "slots": [], "cause": []}},
+    {"text": "she was scared and I was glad", "targets": {"vad": [1, 0], "level": "none"}},
+]
+
+
+@pytest.fixture(scope="module")
+def both(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file for both engines, with its proof on rows of every kind of target."""
+    folder = tmp_path_factory.mktemp("both")
+    source = made(
+        "every_task",
+        lambda out: em.write_pooled_checkpoint(out, "mean_first", heads=em.heads_of_every_task()),
+    )
+    data = em.write_jsonl(folder / "rows.jsonl", ROWS)
+    out = folder / "both.affect"
+    export_checkpoint(source, out, data=data, engines=["native", "onnxruntime"])
+    return out
+
+
+def test_export_proves_every_head_on_both_engines(both: Path) -> None:
+    parity = affectrt.load(both).info.parity
+    assert parity is not None
+    assert parity["passed"]
+    heads = parity["heads"]
+    assert len(heads) == 2 * len(em.heads_of_every_task())
+    for head in heads:
+        assert head["max_logit_difference"] < CLOSE
+        assert head["flipped_decisions"] == 0
+        assert head["rows_with_target"] > 0
+        assert head["metrics"]
+    figures = {head["head"]: head["metrics"] for head in heads}
+    assert set(figures["cause_span"]) == {"f1_pos", "exact_match", "f1_neg", "f1"}
+    assert set(figures["words"]) == {"span_f1", "character_f1"}
+    assert set(figures["level"]) == {"accuracy", "macro_f1"}
+
+
+def test_both_engines_give_the_same_answers(both: Path, native: Path, tokens: Tokens) -> None:
+    passes = core_passes(tokens, some_passes(tokens, 30, 5))
+    wanted = _core.Model.load(native).predict_passes(passes, embeddings=True)
+    model = _core.Model.load(both, backend="onnxruntime", max_batch_tokens=256)
+    found = model.predict_passes(passes, embeddings=True)
+    assert found.embeddings is not None
+    assert wanted.embeddings is not None
+    assert np.abs(found.embeddings - wanted.embeddings).max() < CLOSE
+    for ours, theirs in zip(found.heads, wanted.heads, strict=True):
+        assert np.abs(ours.logits - theirs.logits).max() < CLOSE
+        if ours.spans is not None:
+            assert np.array_equal(ours.spans, theirs.spans)
+            assert np.array_equal(ours.token_begin, theirs.token_begin)
+    texts = affectrt.load(both, backend="onnxruntime")(TEXTS)
+    for one, other in zip(texts, affectrt.load(native)(TEXTS), strict=True):
+        assert one.heads["slots"].to_dict().keys() == other.heads["slots"].to_dict().keys()
+        for a, b in zip(one.heads["slots"].spans, other.heads["slots"].spans, strict=True):
+            assert (a.start, a.end, a.label) == (b.start, b.end, b.label)
+
+
+@pytest.mark.parametrize("engine", ["native", "onnxruntime"])
+def test_int8_keeps_heads_in_float(
+    both: Path, checkpoint: LoadedCheckpoint, tmp_path: Path, engine: str
+) -> None:
+    out = tmp_path / "int8.affect"
+    report = export_checkpoint(
+        checkpoint.path, out, precision="int8", engines=[engine], enforce_bars=False
+    )
+    # Random weights lose far more than trained ones; a broken head would be off by its size.
+    for head in report.heads:
+        assert head.max_logit_difference < 0.25 * max(1.0, head.largest_logit)
+        assert head.max_neighbour_difference < (1e-12 if engine == "native" else 1e-2)
+
+
+def test_verify_finds_what_differs(both: Path, checkpoint: LoadedCheckpoint, made: Made) -> None:
+    assert verify(both, checkpoint.path).passed
+    other = [
+        replace(spec, margin=9.0) if spec.task == "span" else spec
+        for spec in em.heads_of_every_task()
+    ]
+    changed = made(
+        "every_task_changed",
+        lambda out: em.write_pooled_checkpoint(out, "mean_first", heads=other),
+    )
+    with pytest.raises(ExportError, match=r"head 'cause_span': margin is 0\.25 in the model file"):
+        verify(both, changed)
+
+
+BAD_ROWS = [
+    ({"text": "a", "context": 1}, '"context" must be a list'),
+    ({"text": "a", "context": [{"tag": "x"}]}, '"context" must be a list'),
+    ({"text": "a", "pair": "b", "targets": {}}, "belong to rows without"),
+    ({"text": "a", "targets": []}, '"targets" must be an object'),
+    ({"text": "a", "targets": {"x": 1}}, "there is no head 'x'"),
+    ({"text": "a", "targets": {"cause_span": [[0, 2]]}}, r"takes a list of \[start, end\], in"),
+    ({"text": "a", "targets": {"words": [[0, 1, "no"]]}}, r"list of \[start, end, label\]"),
+    ({"text": "a", "targets": {"words": 3}}, r"list of \[start, end, label\]"),
+    ({"text": "a", "targets": {"level": ["none", "weak"]}}, "takes exactly one label"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD_ROWS)))
+def test_bad_rows_name_their_line(tmp_path: Path, case: int) -> None:
+    row, message = BAD_ROWS[case]
+    file = em.write_jsonl(tmp_path / "rows.jsonl", [ROWS[1], row])
+    with pytest.raises(ExportError, match=f"line 2: .*{message}"):
+        read_data(file, em.heads_of_every_task())
+
+
+BAD_HEADS = [
+    ({"task": "rank"}, "task 'rank', not of"),
+    ({"input": "title"}, "input 'title', not one of text, turn, cause, reply"),
+    ({"output": "pooled_vectors"}, "which is that of pooled vectors"),
+    ({"task": "ordinal", "labels": ("a",), "thresholds": None}, "one level"),
+    ({"task": "span", "thresholds": None}, "a span has start and end"),
+    ({"task": "token_labels", "thresholds": None}, 'then "B-..." and "I-..." of each kind'),
+    ({"task": "token_flags"}, "reads tokens and has no unsure_below"),
+    ({"ranges": ((0.0, 1.0),) * 4}, "ranges are"),
+    ({"margin": 1.0}, "only a span head has a margin"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD_HEADS)))
+def test_heads_that_no_manifest_may_have(tmp_path: Path, case: int) -> None:
+    change, message = BAD_HEADS[case]
+    emotion, vad = em.pooled_heads()
+    source = em.write_pooled_checkpoint(tmp_path / "it", heads=(replace(emotion, **change), vad))
+    with pytest.raises(ExportError, match=message):
+        export_checkpoint(source, tmp_path / "out.affect")
+
+
+def test_mean_first_needs_token_types(tmp_path: Path) -> None:
+    source = em.write_pooled_checkpoint(tmp_path / "it", "mean_first", "distilbert")
+    with pytest.raises(ExportError, match="goes by token types"):
+        load_checkpoint(source)

@@ -20,12 +20,13 @@ import torch
 from affectrt.errors import ExportError, NotFoundError
 from affectrt.export.api import export_checkpoint
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
-from affectrt.export.recipes.multitask import decisions, evaluate, inputs, packs, spans
+from affectrt.export.recipes import decisions
+from affectrt.export.recipes.multitask import evaluate, inputs, packs, spans
 from affectrt.export.recipes.multitask.cli import main
 from affectrt.export.recipes.multitask.inputs import Tokens, Turn, history_turn
-from affectrt.export.recipes.multitask.losses import HeadLoss, fold
+from affectrt.export.recipes.multitask.losses import HeadLoss
 from affectrt.export.recipes.multitask.mixture import Mixture
-from affectrt.export.recipes.multitask.train import factor
+from affectrt.export.recipes.running import factor, fold
 from affectrt.metrics import squad_f1
 
 FEW = ["goemotions", "reccon", "nlupp", "emobank"]
@@ -335,7 +336,7 @@ def test_token_targets_stand_where_the_words_are(data: Path, tokens: Tokens) -> 
     example = packs.Example("x", example.text, {"f": [(0, 4, 1), (6, 7, 0)]})
     wanted = HeadLoss(flags, []).token_targets([(example, row)], [0], tokens, len(row))
     assert wanted[0, 1:4].tolist() == [[0, 1], [1, 0], [0, 0]]
-    assert evaluate.decode_bio(np.array([0, 1, 2, 3, 2, 2, 0, 4])) == {
+    assert spans.decode_bio(np.array([0, 1, 2, 3, 2, 2, 0, 4])) == {
         *((1, 2, 0), (3, 3, 1), (4, 5, 0), (7, 7, 1))
     }
 

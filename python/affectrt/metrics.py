@@ -82,7 +82,7 @@ def task_metrics(
     labels = truth > 0.5
     seen = labels.any(axis=0)  # labels that the data never has say nothing
     macro = float(f1_per_label(decided, labels)[seen].mean()) if seen.any() else 0.0
-    if task == "single_label":
+    if task in ("single_label", "ordinal"):
         return {"accuracy": accuracy(decided, labels), "macro_f1": macro}
     return {"macro_f1": macro, "micro_f1": micro_f1(decided, labels)}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from affectrt.export.recipes.running import add_settings, changed_settings, plot_curves
 from affectrt.export.unpack import unpack_checkpoint
 
 from .inputs import Tokens
 from .packs import MODELS, SOURCES, heads_of
 from .report import finish
-from .train import Settings, new_model, plot_curves, train
+from .train import Settings, new_model, train
 
 _SETTINGS = {
     "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
@@ -84,8 +85,7 @@ def _command(args: argparse.Namespace) -> str:
     for name in ("start", "teacher"):
         if getattr(args, name):
             words.append(f"--{name} {name.upper()}")
-    unlike = [k for k in _SETTINGS if getattr(args, k) != getattr(Settings, k)]
-    words += [f"--{k.replace('_', '-')} {getattr(args, k)}" for k in unlike]
+    words += changed_settings(args, Settings, _SETTINGS)
     if args.report_tokens:  # decisions are fitted on them
         words.append(f"--report-tokens {args.report_tokens}")
     if args.stop_step:
@@ -106,10 +106,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     either = "pooled checkpoint or model file (.affect)"
     parser.add_argument("--start", type=Path, help=f"{either} to take trunk and heads of")
     parser.add_argument("--teacher", type=Path, help=f"{either} to distil shared heads of")
-    for name, text in _SETTINGS.items():
-        default = getattr(Settings, name)
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(default), default=default, help=text)
+    add_settings(parser, Settings, _SETTINGS)
     parser.add_argument("--stop-step", type=int, help="end before the schedule does")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument(

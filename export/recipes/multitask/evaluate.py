@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 
 from affectrt.export.checkpoint import TOKEN_TASKS, HeadSpec, PooledEncoder
-from affectrt.export.recipes.goemotions import calibration_error, sigmoid
-from affectrt.metrics import answer_statistics, f1_per_label, micro_f1, pearson
-
-from .decisions import (
+from affectrt.export.recipes.decisions import (
     decide_flags,
     decide_multi_label,
     fit_label_thresholds,
     fit_prior,
     softmax,
 )
+from affectrt.export.recipes.goemotions import calibration_error, sigmoid
+from affectrt.metrics import answer_statistics, f1_per_label, micro_f1, pearson
+
 from .inputs import Tokens, pad, token_span
 from .packs import REPLY_CANDIDATES, Example, Source
-from .spans import best_span
+from .spans import best_span, decode_bio
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -317,20 +317,6 @@ def token_figures(
         "slot_f1": 2 * hits / max(given + wanted, 1),
         "token_f1": float(each[seen].mean()) if seen.any() else 0.0,
     }
-
-
-def decode_bio(classes: NDArray[np.int64]) -> set[tuple[int, int, int]]:
-    """(first, last, kind) of each run: B-kind or a change of kind begins one, I-kind goes on."""
-    found: list[list[int]] = []
-    open_kind = -1
-    for i, value in enumerate(classes.tolist()):
-        kind = (value - 1) // 2 if value else -1
-        if kind >= 0 and value % 2 == 0 and kind == open_kind:
-            found[-1][1] = i
-        elif kind >= 0:
-            found.append([i, i, kind])
-        open_kind = kind
-    return {(first, last, kind) for first, last, kind in found}
 
 
 __all__ = ["decide", "measure", "quick_measure", "run_heads", "some"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -146,17 +145,3 @@ class HeadLoss:
                     wanted[k, first : last + 1] = 2 + 2 * label
                     wanted[k, first] = 1 + 2 * label
         return torch.from_numpy(wanted)
-
-
-def fold(model: Any, losses: dict[str, HeadLoss]) -> None:
-    """Turn the trained heads into those of a checkpoint, in place: log-odds without the weights'
-    shift, regressions in their own unit."""
-    with torch.no_grad():
-        for name, loss in losses.items():
-            weight = model.get_parameter(f"heads.{name}.weight")
-            bias = model.get_parameter(f"heads.{name}.bias")
-            if loss.spec.task == "regression":
-                weight.mul_(loss.scale.unsqueeze(1))
-                bias.mul_(loss.scale).add_(loss.centre)
-            else:
-                bias.sub_(loss.shift)

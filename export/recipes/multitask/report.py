@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, save_pooled_checkpoint
+from affectrt.export.recipes.running import fold
 
 from .evaluate import Labelled, decide, labelled, measure, run_heads, some
 from .inputs import Tokens
-from .losses import HeadLoss, fold
+from .losses import HeadLoss
 from .packs import SPLITS, Example, Source, longemotion_stages
 
 PROBE_ROWS = 200  # of which the mean length of a split is taken

@@ -1,4 +1,4 @@
-"""Spans: choosing the best of a row's logits."""
+"""Spans: what a row's logits say."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def best_span(logits: NDArray[np.float32]) -> tuple[int, int, float]:
     scores = np.where(np.tril(np.ones(scores.shape, bool), MAX_SPAN_TOKENS - 1), scores, -np.inf)
     first, last = np.unravel_index(int(scores.argmax()), scores.shape)
     return int(first), int(last), float(scores[first, last] - logits[0].sum())
+
+
+def decode_bio(classes: NDArray[np.int64]) -> set[tuple[int, int, int]]:
+    """(first, last, kind) of each run: B-kind or a change of kind begins one, I-kind goes on."""
+    found: list[list[int]] = []
+    open_kind = -1
+    for i, value in enumerate(classes.tolist()):
+        kind = (value - 1) // 2 if value else -1
+        if kind >= 0 and value % 2 == 0 and kind == open_kind:
+            found[-1][1] = i
+        elif kind >= 0:
+            found.append([i, i, kind])
+        open_kind = kind
+    return {(first, last, kind) for first, last, kind in found}

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModel
 
 from affectrt.errors import ExportError
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
+from affectrt.export.recipes.running import Run, fold, say
 
 from .evaluate import quick_measure
 from .inputs import Tokens, pad
-from .losses import HeadLoss, fold
+from .losses import HeadLoss
 from .mixture import Batch, Mixture
 from .packs import Source, heads_of
 
-EMA_DECAY = 0.999
-# Batches of short rows have many rows and gradients in proportion. A tighter bound would make all
-# batches alike, and a short row count for a fifth of a long one.
-MAX_GRADIENT_NORM = 10.0
 POOLING = "mean_first"
-WARM_UP = 0.03  # of the steps
-COOL_DOWN = 0.25  # of the steps, at the end; until it begins, `steps` may be raised and resumed
 
 
 @dataclass(frozen=True)
@@ -146,12 +138,6 @@ def loss_of(
     }
 
 
-def factor(step: int, steps: int) -> float:
-    """The learning rate's: warm-up, constant, linear to 0."""
-    warm, cool = max(1, int(WARM_UP * steps)), max(1, int(COOL_DOWN * steps))
-    return min(1.0, (step + 1) / warm, max(0.0, (steps - step) / cool))
-
-
 def train(
     model: PooledEncoder,
     sources: Sequence[Source],
@@ -182,7 +168,7 @@ def train(
             model.get_parameter(f"heads.{name}.bias").copy_(loss.bias)
     if start:
         taken = start_from(model, start, losses)
-        _say(f"trunk of {start}, heads {', '.join(taken) or 'none'}")
+        say(f"trunk of {start}, heads {', '.join(taken) or 'none'}")
     guide = Teacher(teacher, model.specs) if teacher else None
     model.dropout.p = settings.dropout
     optimizer = torch.optim.AdamW(
@@ -193,8 +179,6 @@ def train(
         weight_decay=0.01,
         fused=True,
     )
-    rates = [settings.lr, settings.head_lr]
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     mixture = Mixture(sources, tokens, settings.tokens_per_batch, settings.seed)
     identity = {
         "heads": [s.name for s in model.specs],
@@ -202,57 +186,23 @@ def train(
         "seed": settings.seed,
         "tokens_per_batch": settings.tokens_per_batch,
     }
-    log: list[dict[str, Any]] = []
-    done = 0
-    state_file = out / "state.pt"
-    if resume and state_file.is_file():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        if state["identity"] != identity:
-            raise ExportError(f"{state_file} is of another run: {state['identity']}")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, log, done = state["average"], state["log"], state["step"]
-        torch.set_rng_state(state["rng"])
-        _say(f"resumed at step {done} of {settings.steps}")
-
+    run = Run(model, optimizer, settings.steps, identity, out)
+    if resume:
+        run.resume()
     probe = copy.deepcopy(model)
     last = min(settings.steps, stop_step or settings.steps)
     running: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     seen, since = 0, time.monotonic()
-
-    def save(step: int) -> None:
-        state = {
-            "identity": identity,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "average": average,
-            "log": log,
-            "step": step,
-            "rng": torch.get_rng_state(),
-        }
-        partial = state_file.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, state_file)
-        (out / "curves.json").write_text(json.dumps(log))
-
-    for step, raw in enumerate(mixture.at(done), start=done + 1):
+    for step, raw in enumerate(mixture.at(run.done), start=run.done + 1):
         if step > last:
             break
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor(step - 1, settings.steps)
         batch = guide.soften(raw, tokens, settings.teacher_weight) if guide else raw
         model.train()
         parts = loss_of(model, losses, batch, tokens, bool(settings.bf16))
         # Over the usual number of rows, not this batch's: every example weighs the same, in
         # batches of long rows and of short ones.
         total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
-        torch.autograd.backward(total)
-        nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(_floats(average), _floats(model.state_dict()), 1 - decay)
+        run.descend(total)
         for name, (value, rows) in parts.items():
             running[name][0] += value.item()
             running[name][1] += rows
@@ -261,65 +211,25 @@ def train(
             speed = seen / (time.monotonic() - since)
             means = {k: round(v / max(n, 1), 4) for k, (v, n) in running.items()}
             left = (settings.steps - step) * settings.tokens_per_batch * 0.95 / speed / 60
-            _say(f"step {step}/{settings.steps} {speed:.0f} tokens/s, {left:.0f} min left {means}")
-            log.append({"step": step, "loss": means})
+            say(f"step {step}/{settings.steps} {speed:.0f} tokens/s, {left:.0f} min left {means}")
+            run.log.append({"step": step, "loss": means})
             running.clear()
             seen, since = 0, time.monotonic()
         if step % settings.eval_every == 0 or step == last:
-            probe.load_state_dict(average)
+            probe.load_state_dict(run.average)
             fold(probe, losses)
             metrics = {
                 source.name: quick_measure(probe, source, tokens, settings.eval_rows)
                 for source in sources
             }
-            log.append({"step": step, "dev": metrics})
-            _say(f"step {step} dev {json.dumps(metrics)}")
+            run.log.append({"step": step, "dev": metrics})
+            say(f"step {step} dev {json.dumps(metrics)}")
         if step % settings.save_every == 0 or step == last:
-            save(step)
+            run.save()
         if step % settings.eval_every == 0:
             seen, since = 0, time.monotonic()
-    model.load_state_dict(average)
+    model.load_state_dict(run.average)
     return losses
 
 
-def _floats(state: dict[str, Tensor]) -> list[Tensor]:
-    return [v for v in state.values() if v.is_floating_point()]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def plot_curves(out: Path) -> None:
-    """``out/curves.png``: the loss of each head, and the dev metric of each source, over steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    log = json.loads((out / "curves.json").read_text())
-    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 6))
-    losses: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    metrics: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for entry in log:
-        for name, value in entry.get("loss", {}).items():
-            losses[name].append((entry["step"], value))
-        for source, heads in entry.get("dev", {}).items():
-            for head, value in heads.items():
-                metrics[f"{source}: {head}"].append((entry["step"], value))
-    for axes, series, title in (
-        (left, losses, "training loss per example"),
-        (right, metrics, "dev metric of the moving average, on a subset"),
-    ):
-        for name, points in series.items():
-            axes.plot(*zip(*points, strict=True), linewidth=0.9, label=name)
-        axes.set_xlabel("step")
-        axes.set_title(title)
-        axes.legend(fontsize=6, ncols=2)
-    left.set_yscale("log")
-    figure.tight_layout()
-    figure.savefig(out / "curves.png", dpi=120)
-    plt.close(figure)
-
-
-__all__ = ["Settings", "fold", "new_model", "plot_curves", "train"]
+__all__ = ["Settings", "new_model", "train"]

@@ -25,7 +25,9 @@ ROWS_FOR_BOUND = 2000  # dev rows that the bound of "unsure" takes
 PRIOR_PULL = 0.02  # L2 of the fitted prior, per label and dev row
 
 
-def fit_prior(logits: Floats, labels: Ints, weights: Floats) -> tuple[float, Floats]:
+def fit_prior(
+    logits: Floats, labels: Ints, weights: Floats, *, with_bias: bool = True
+) -> tuple[float, Floats]:
     """Temperature and bias with the least cross-entropy on dev (bias-corrected temperature
     scaling, Alexandari et al. 2020): softmax(logits / temperature + bias).
 
@@ -33,10 +35,11 @@ def fit_prior(logits: Floats, labels: Ints, weights: Floats) -> tuple[float, Flo
         logits: ``float32 [rows, labels]``.
         labels: ``int64 [rows]``.
         weights: ``float32 [rows]``: dev rows of several packs weigh the same in sum.
+        with_bias: False fits the temperature alone; the bias is 0.
     """
     z, y, w = (torch.from_numpy(np.ascontiguousarray(v)) for v in (logits, labels, weights))
     scale = torch.zeros(1, requires_grad=True)
-    bias = torch.zeros(z.shape[1], requires_grad=z.shape[1] < MANY_LABELS)
+    bias = torch.zeros(z.shape[1], requires_grad=with_bias and z.shape[1] < MANY_LABELS)
     fitted = [p for p in (scale, bias) if p.requires_grad]
     optimizer = torch.optim.LBFGS(fitted, max_iter=100, line_search_fn="strong_wolfe")
 
