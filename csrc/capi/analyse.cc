@@ -1,9 +1,7 @@
 // Texts in, answers out.
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "capi/call.h"
@@ -13,7 +11,6 @@
 namespace affectrt {
 namespace {
 
-constexpr size_t kFirstOptions = sizeof(affectrt_analyse_options);
 constexpr size_t kFirstAnswer = sizeof(affectrt_answer);
 constexpr size_t kFirstMatrices = sizeof(affectrt_matrices);
 constexpr size_t kFirstBuffers = sizeof(affectrt_buffers);
@@ -34,17 +31,11 @@ std::vector<TextInput> inputs_of(const affectrt_text* texts, size_t count) {
 Prediction predict(const Model& model, const std::vector<TextInput>& inputs,
                    std::optional<std::vector<int32_t>> heads,
                    const affectrt_analyse_options* given_options) {
-  const affectrt_analyse_options options = read_struct(given_options, kFirstOptions, "options");
-  check_reserved(options.reserved, "options");
+  const affectrt_analyse_options options = analyse_options(given_options);
   Wanted wanted;
   wanted.heads = std::move(heads);
   wanted.max_tokens = options.max_tokens;
-  if (options.progress != nullptr) {
-    wanted.progress = [&options](size_t done, size_t total) {
-      if (options.progress(options.user, done, total) != 0) throw Cancelled();
-      return true;
-    };
-  }
+  wanted.progress = progress_of(options);
   return model.predict(inputs, wanted);
 }
 
@@ -163,8 +154,7 @@ affectrt_status affectrt_model_analyse_json(const affectrt_model* model, const a
     const std::vector<TextInput> inputs = inputs_of(texts, count);
     const std::string text =
         answers_json(with.manifest(), inputs, predict(with, inputs, std::nullopt, options));
-    *json = new char[text.size() + 1];
-    std::memcpy(*json, text.c_str(), text.size() + 1);
+    *json = json_copy(text);
   });
 }
 

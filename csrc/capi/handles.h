@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "capi/affectrt.h"
+#include "runtime/conversation.h"
 #include "runtime/model.h"
 
 struct affectrt_model {
@@ -26,6 +27,10 @@ struct affectrt_result {
   std::vector<std::vector<affectrt_label_score>> ranked;
 };
 
+struct affectrt_conversation {
+  std::unique_ptr<affectrt::Conversation> conversation;
+};
+
 struct affectrt_tokenizer {
   std::shared_ptr<const affectrt::Tokenizer> tokenizer;
 };
@@ -39,6 +44,9 @@ struct affectrt_encoding {
 };
 
 namespace affectrt {
+
+// The index of the head of that name; Error(kInput), which lists the names, where there is none.
+size_t head_named(const Model& model, const std::string& name);  // model.cc
 
 // `head` itself; Error(kInput) where the model has no such head.
 inline size_t checked_head(const Model& model, uint32_t head) {
