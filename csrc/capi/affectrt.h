@@ -43,7 +43,9 @@
 #define AFFECTRT_ABI_MAJOR 1
 #define AFFECTRT_ABI_MINOR 1
 
-#if defined(_WIN32) && defined(AFFECTRT_SHARED)
+#if defined(_WIN32) && defined(AFFECTRT_BUILDING)
+#define AFFECTRT_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(AFFECTRT_SHARED)
 #define AFFECTRT_API __declspec(dllimport)
 #elif defined(__GNUC__)
 #define AFFECTRT_API __attribute__((visibility("default")))

@@ -2,7 +2,9 @@
 // are checked.
 #pragma once
 
+#if defined(__linux__)
 #include <pthread.h>
+#endif
 
 #include <algorithm>
 #include <cstring>

@@ -282,6 +282,31 @@ static void test_json(const affectrt_model* model) {
   CHECK(json == NULL);
 }
 
+/* Found by fuzzing: a window without a token of the first text, by a tokenizer without a
+ * post-processor, names the first text for tokens of the second. */
+static void test_cut_pair(void) {
+  static const char json[] =
+      "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [],"
+      " \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"Whitespace\"},"
+      " \"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"WordLevel\","
+      " \"vocab\": {\"a\": 0, \"?\": 1}, \"unk_token\": \"?\"}}";
+  const affectrt_text text = {"a", 1, "a a bbb", 7};
+  affectrt_encode_options options = AFFECTRT_ENCODE_OPTIONS_INIT;
+  affectrt_tokenizer* tokenizer = NULL;
+  affectrt_encoding* encoding = NULL;
+  CHECK_OK(affectrt_tokenizer_load_json(json, sizeof json - 1, &tokenizer));
+  options.truncation = AFFECTRT_TRUNCATE_LONGEST_FIRST;
+  options.max_tokens = 1;
+  options.keep_windows = 1;
+  CHECK_OK(affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  affectrt_encoding_destroy(encoding);
+  options.offsets = AFFECTRT_OFFSETS_BYTES;
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "offsets in code points",
+               affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  CHECK(encoding == NULL);
+  affectrt_tokenizer_destroy(tokenizer);
+}
+
 static void test_tokenizer(const affectrt_model* model) {
   affectrt_tokenizer* tokenizer = NULL;
   affectrt_tokenizer* other = NULL;
@@ -500,6 +525,7 @@ int main(int argc, char** argv) {
   test_analysis(model);
   test_buffers(model);
   test_json(model);
+  test_cut_pair();
   test_tokenizer(model);
   test_conversation(model);
   affectrt_model_destroy(model);
