@@ -181,8 +181,12 @@ typedef struct affectrt_head_info {
   int32_t task;       /* AFFECTRT_MULTI_LABEL ... */
   float temperature;  /* score = activation(logit / temperature) */
   float unsure_below; /* bound on the best score; negative where there is none */
+  /* "text", "turn": texts are answered. "cause", "reply": a turn is judged in the light of others,
+   * so that only pairs are answered, by affectrt_model_predict(). ABI 1.1. */
+  const char* input;
 } affectrt_head_info;
-#define AFFECTRT_HEAD_INFO_INIT {sizeof(affectrt_head_info), NULL, NULL, NULL, 0, 0, 0.0F, 0.0F}
+#define AFFECTRT_HEAD_INFO_INIT \
+  {sizeof(affectrt_head_info), NULL, NULL, NULL, 0, 0, 0.0F, 0.0F, NULL}
 AFFECTRT_API affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t head,
                                                      affectrt_head_info* info) AFFECTRT_NOEXCEPT;
 /* The index of the head of that name, else AFFECTRT_INPUT, which lists the names. */
@@ -213,8 +217,8 @@ typedef struct affectrt_analyse_options {
 } affectrt_analyse_options;
 #define AFFECTRT_ANALYSE_OPTIONS_INIT {sizeof(affectrt_analyse_options), NULL, NULL, 0, 0}
 
-/* The answers of all heads to `count` texts, which may be 0. `options` may be NULL. What a text is
- * answered does not depend on its neighbours in the call. */
+/* The answers of all heads that judge a text or a turn to `count` texts, which may be 0. `options`
+ * may be NULL. What a text is answered does not depend on its neighbours in the call. */
 typedef struct affectrt_result affectrt_result;
 AFFECTRT_API affectrt_status affectrt_model_analyse(const affectrt_model* model,
                                                     const affectrt_text* texts, size_t count,
@@ -240,11 +244,38 @@ typedef struct affectrt_answer {
   int32_t truncated;    /* 1: the text had more tokens than were read */
   uint32_t token_count; /* before truncation, special tokens included */
   uint32_t reserved;
+  float level; /* of an ordinal head the expected level, from 0; else 0. ABI 1.1 */
+  uint32_t reserved_too;
 } affectrt_answer;
-#define AFFECTRT_ANSWER_INIT {sizeof(affectrt_answer), NULL, 0, 0, 0, 0, 0, 0}
+#define AFFECTRT_ANSWER_INIT {sizeof(affectrt_answer), NULL, 0, 0, 0, 0, 0, 0, 0.0F, 0}
 AFFECTRT_API affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t row,
                                                         uint32_t head,
                                                         affectrt_answer* answer) AFFECTRT_NOEXCEPT;
+
+/* A part of a text. ABI 1.1, as all of spans. */
+typedef struct affectrt_span {
+  const char* label; /* what it is; NULL of an AFFECTRT_SPAN head */
+  uint32_t begin;    /* code points of the text, end exclusive */
+  uint32_t end;
+  float score;      /* from 0 to 1; of an AFFECTRT_SPAN head above 0.5 where it is decided */
+  uint32_t decided; /* 1: part of the answer; 0: another candidate of an AFFECTRT_SPAN head */
+} affectrt_span;
+
+typedef struct affectrt_spans {
+  size_t struct_size;
+  /* [num_spans], in the order of the text; candidates of an AFFECTRT_SPAN head best first. */
+  const affectrt_span* spans;
+  uint32_t num_spans;
+  uint32_t num_decided;
+  int32_t truncated;    /* as of affectrt_answer */
+  uint32_t token_count; /* likewise */
+} affectrt_spans;
+#define AFFECTRT_SPANS_INIT {sizeof(affectrt_spans), NULL, 0, 0, 0, 0}
+/* What AFFECTRT_SPAN, AFFECTRT_TOKEN_LABELS and AFFECTRT_TOKEN_FLAGS heads answer; others, and
+ * affectrt_result_get_answer() of these, give AFFECTRT_INPUT. */
+AFFECTRT_API affectrt_status affectrt_result_get_spans(const affectrt_result* result, size_t row,
+                                                       uint32_t head,
+                                                       affectrt_spans* spans) AFFECTRT_NOEXCEPT;
 
 /* All rows of one head as matrices, row after row. */
 typedef struct affectrt_matrices {

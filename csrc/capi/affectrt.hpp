@@ -120,6 +120,12 @@ class Result {
     detail::check(affectrt_result_get_answer(handle_.get(), row, head, &answer));
     return Answer(answer);
   }
+  // Of a head that reads tokens, those that are decided and further candidates; views into this.
+  std::vector<affectrt_span> spans(size_t row, uint32_t head) const {
+    affectrt_spans spans = AFFECTRT_SPANS_INIT;
+    detail::check(affectrt_result_get_spans(handle_.get(), row, head, &spans));
+    return std::vector<affectrt_span>(spans.spans, spans.spans + spans.num_spans);
+  }
   affectrt_matrices matrices(uint32_t head = 0) const {
     affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
     detail::check(affectrt_result_get_matrices(handle_.get(), head, &matrices));

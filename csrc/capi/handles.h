@@ -25,6 +25,8 @@ struct affectrt_result {
   affectrt::Prediction prediction;
   // Of each answer of `prediction`: [rows * labels], or none where the head reads tokens.
   std::vector<std::vector<affectrt_label_score>> ranked;
+  // Of each answer: those of all texts, where the head reads tokens.
+  std::vector<std::vector<affectrt_span>> spans;
 };
 
 struct affectrt_conversation {

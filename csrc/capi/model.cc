@@ -1,6 +1,7 @@
 // Loading models, and what they say of themselves.
 #include "runtime/model.h"
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr size_t kFirstOptions = sizeof(affectrt_model_options);
 constexpr size_t kFirstInfo = sizeof(affectrt_model_info);
-constexpr size_t kFirstHead = sizeof(affectrt_head_info);
+constexpr size_t kFirstHead = offsetof(affectrt_head_info, input);
 
 struct LoadOptions {
   ModelOptions model;
@@ -176,6 +177,7 @@ affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t he
     filled.task = task_number(from.task);
     filled.temperature = from.temperature;
     filled.unsure_below = from.unsure_below.value_or(-1.0F);
+    filled.input = input_name(from.input);
     write_struct(info, filled, kFirstHead, "info");
   });
 }

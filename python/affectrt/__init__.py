@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .long_text import LongResult
     from .model import Model
     from .pipelines import TextClassificationPipeline, pipeline
-    from .results import HeadResult, Label, Result
+    from .results import HeadResult, Label, Result, Span
     from .retrieval import Index
     from .tokenizer import Encoding, Tokenizer
     from .turns import ArcPoint, Cause, Turn
@@ -47,6 +47,7 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Result",
+    "Span",
     "TextClassificationPipeline",
     "Tokenizer",
     "Turn",
@@ -73,6 +74,7 @@ _HOME = {
     "Model": "model",
     "ModelInfo": "info",
     "Result": "results",
+    "Span": "results",
     "TextClassificationPipeline": "pipelines",
     "Tokenizer": "tokenizer",
     "Turn": "turns",

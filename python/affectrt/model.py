@@ -42,8 +42,9 @@ def _label_results(
     else:
         order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
     names = labels[order].tolist()
-    sorted_values = np.take_along_axis(values, order, axis=1).tolist()
-    decided = np.take_along_axis(scores.decided, order, axis=1).tolist()
+    rows = np.arange(len(values))[:, None]  # take_along_axis takes twice as long for one text
+    sorted_values = values[rows, order].tolist()
+    decided = scores.decided[rows, order].tolist()
     levels = [None] * len(values) if scores.levels is None else scores.levels.tolist()
     return [
         HeadResult(
