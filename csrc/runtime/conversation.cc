@@ -260,9 +260,9 @@ class Conversation::Batch {
       point->emotion = static_cast<int32_t>(best == order.end() ? order.front() : *best);
       point->score = scores.scores[static_cast<size_t>(point->emotion)];
       point->mix = plan_.mood_reader->shares(scores.scores.data());
-      if (!plan_.vad) point->valence = valence_of(point->mix);
+      point->valence = valence_of(point->mix);
     }
-    if (plan_.vad == h) {
+    if (plan_.vad == h && !plan_.mood) {
       const ValueRange range = head.ranges[plan_.valence_label];
       const float middle = (range.low + range.high) / 2;
       point->valence = (scores.scores[plan_.valence_label] - middle) / (range.high - middle);

@@ -47,10 +47,12 @@ struct CausePair {
 
 // A point of the arc: what is remembered of a turn beside its words.
 struct ArcPoint {
-  int64_t turn = 0;      // from 1
-  int32_t emotion = 0;   // index into the labels of the mood's head; -1 where there is no such head
-  float score = 0.0F;    // of that emotion
-  float valence = 0.0F;  // in [-1, 1]; 0 where there is no head for it
+  int64_t turn = 0;     // from 1
+  int32_t emotion = 0;  // index into the labels of the mood's head; -1 where there is no such head
+  float score = 0.0F;   // of that emotion
+  // In [-1, 1]: pleasant minus unpleasant part of `mix`; without a mood, that of a head of values,
+  // which hardly ever leaves the middle of its range. 0 where there is neither.
+  float valence = 0.0F;
   FamilyShares mix = {};
 };
 

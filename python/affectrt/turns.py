@@ -35,8 +35,8 @@ class Cause:
 class ArcPoint:
     """A turn's place in the course of emotions.
 
-    `valence` is in [-1, 1]: the model's own, from the middle of its range, or else the pleasant
-    minus the unpleasant part of `mix`. `mix` is each family's part of all emotion scores, and
+    `mix` is each family's part of all emotion scores, `valence` the pleasant minus the unpleasant
+    part of it, in [-1, 1] (without such a head, that of a head `vad` within its range), and
     `emotion` the label with its `score`. What the model has no head for is `None`.
     """
 
