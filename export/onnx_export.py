@@ -48,7 +48,7 @@ class _Traced(nn.Module):
 
     def __init__(self, checkpoint: LoadedCheckpoint) -> None:
         super().__init__()
-        self.model = checkpoint.model
+        self.model: Any = checkpoint.model
         self.outputs = tuple(h.output for h in checkpoint.heads)
         self.names = (*self.outputs, *embedding_names(checkpoint))
 

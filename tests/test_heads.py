@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import json
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -419,3 +421,72 @@ def test_mean_first_needs_token_types(tmp_path: Path) -> None:
     source = em.write_pooled_checkpoint(tmp_path / "it", "mean_first", "distilbert")
     with pytest.raises(ExportError, match="goes by token types"):
         load_checkpoint(source)
+
+
+class CSpan(ctypes.Structure):
+    _fields_ = (
+        ("label", ctypes.c_char_p),
+        ("begin", ctypes.c_uint32),
+        ("end", ctypes.c_uint32),
+        ("score", ctypes.c_float),
+        ("decided", ctypes.c_uint32),
+    )
+
+
+class CSpans(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("spans", ctypes.POINTER(CSpan)),
+        ("num_spans", ctypes.c_uint32),
+        ("num_decided", ctypes.c_uint32),
+        ("truncated", ctypes.c_int32),
+        ("token_count", ctypes.c_uint32),
+    )
+
+
+class CText(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_char_p),
+        ("size", ctypes.c_size_t),
+        ("pair", ctypes.c_char_p),
+        ("pair_size", ctypes.c_size_t),
+    )
+
+
+def test_c_gives_the_answers_of_python(native: Path) -> None:
+    library = ctypes.CDLL(affectrt.get_library())
+    library.affectrt_last_error.restype = ctypes.c_char_p
+    model, result, json_text = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_char_p()
+    assert library.affectrt_model_load_file(bytes(native), None, ctypes.byref(model)) == 0
+    encoded = [text.encode() for text in TEXTS]
+    texts = (CText * len(encoded))(*((one, len(one), None, 0) for one in encoded))
+    count = ctypes.c_size_t(len(encoded))
+    analyse = library.affectrt_model_analyse_json
+    assert analyse(model, texts, count, None, ctypes.byref(json_text)) == 0
+    results = affectrt.load(native)(TEXTS)
+    assert json_text.value is not None
+    assert json.loads(json_text.value) == [one.to_dict() for one in results]
+    library.affectrt_json_destroy(json_text)
+
+    assert library.affectrt_model_analyse(model, texts, count, None, ctypes.byref(result)) == 0
+    spans = CSpans(struct_size=ctypes.sizeof(CSpans))
+    get = library.affectrt_result_get_spans
+    for head, name in ((4, "slots"), (5, "words")):
+        for row, one in enumerate(results):
+            assert get(result, ctypes.c_size_t(row), head, ctypes.byref(spans)) == 0
+            assert spans.num_spans == spans.num_decided
+            found = [spans.spans[i] for i in range(spans.num_spans)]
+            assert [(s.begin, s.end, s.label.decode(), s.score) for s in found] == [
+                (s.start, s.end, s.label, s.score) for s in one.heads[name].spans
+            ]
+    bad = (
+        (0, 0, b"answers with labels or values"),
+        (9, 4, b"no row 9; the result has 4"),
+        (0, 7, b"head 'cause_span' did not answer: its input is 'cause'"),
+        (0, 9, b"no head 9"),
+    )
+    for row, head, message in bad:
+        assert get(result, ctypes.c_size_t(row), head, ctypes.byref(spans)) == 4
+        assert message in library.affectrt_last_error()
+    library.affectrt_result_destroy(result)
+    library.affectrt_model_destroy(model)

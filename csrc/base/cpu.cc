@@ -28,8 +28,13 @@ namespace {
 // C files: the streams of C++ would bring a quarter of a megabyte of locales into a library that
 // carries its own runtime. "" for a file that cannot be read.
 std::string read_file(const std::string& path) {
+#if defined(__linux__)
+  constexpr const char* kMode = "rbe";  // not for a child that is started at this moment
+#else
+  constexpr const char* kMode = "rb";
+#endif
   std::string content;
-  std::FILE* file = std::fopen(path.c_str(), "rbe");
+  std::FILE* file = std::fopen(path.c_str(), kMode);
   if (file == nullptr) return content;
   char part[4096];
   for (size_t read = 0; (read = std::fread(part, 1, sizeof part, file)) > 0;) {
@@ -239,6 +244,9 @@ CpuCounts cpu_counts() {
   // std::thread::hardware_concurrency reads the affinity mask in some C libraries.
   counts.hardware = std::max(counts.hardware, counts.affinity);
   counts.cgroup_quota = cgroup_cpu_quota("");
+#if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
+  counts.affinity = 1;  // built without threads
+#endif
   counts.usable = counts.affinity;
   if (counts.cgroup_quota > 0.0 && counts.cgroup_quota < counts.affinity) {
     counts.usable = std::max(1, static_cast<int>(std::ceil(counts.cgroup_quota)));
@@ -268,6 +276,8 @@ std::string_view cpu_architecture() {
   return "x86-64";
 #elif defined(__aarch64__)
   return "aarch64";
+#elif defined(__wasm__)
+  return "wasm";
 #else
   return "other";
 #endif

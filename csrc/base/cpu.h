@@ -44,7 +44,7 @@ struct CpuFeatures {
 const CpuFeatures& cpu_features();
 // The same as (name, present), every known set in a fixed order.
 std::vector<std::pair<std::string_view, bool>> cpu_feature_list();
-// "x86-64", "aarch64" or "other".
+// "x86-64", "aarch64", "wasm" or "other".
 std::string_view cpu_architecture();
 
 }  // namespace affectrt

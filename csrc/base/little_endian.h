@@ -3,6 +3,10 @@
 
 #include <cstdint>
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "affectrt needs a little-endian machine: weights are used as they lie in the file"
+#endif
+
 namespace affectrt {
 
 inline uint16_t load_le16(const uint8_t* p) {

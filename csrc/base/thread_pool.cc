@@ -1,7 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -10,6 +8,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/system.h"
 
 namespace affectrt {
 namespace {
@@ -108,7 +108,7 @@ void Team::share(size_t count, size_t grain, size_t* begin, size_t* end) const {
 }
 
 struct ThreadPool::State {
-  const pid_t process = ::getpid();
+  const int64_t process = process_number();
   std::mutex busy;  // held by the one call that uses the workers
 
   std::mutex mutex;  // guards what follows
@@ -167,7 +167,7 @@ ThreadPool::ThreadPool(int num_threads) : num_threads_(std::max(1, num_threads))
 ThreadPool::~ThreadPool() {
   State* state = state_.load(std::memory_order_acquire);
   // In a forked child the workers do not exist and the locks may be held for ever: leave them.
-  if (state == nullptr || state->process != ::getpid()) return;
+  if (state == nullptr || state->process != process_number()) return;
   {
     std::lock_guard<std::mutex> lock(state->mutex);
     state->stopping = true;
@@ -179,7 +179,7 @@ ThreadPool::~ThreadPool() {
 
 ThreadPool::State* ThreadPool::state_of_this_process() {
   State* state = state_.load(std::memory_order_acquire);
-  if (state != nullptr && state->process == ::getpid()) return state;
+  if (state != nullptr && state->process == process_number()) return state;
   auto* fresh = new State;
   if (state_.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) return fresh;
   delete fresh;  // another thread was first

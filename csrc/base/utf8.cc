@@ -75,6 +75,19 @@ size_t utf8_length(std::string_view valid) {
   return count;
 }
 
+std::string_view characters(std::string_view valid, size_t begin, size_t end) {
+  size_t at = 0;
+  const auto skip = [&](size_t count) {
+    for (; count > 0 && at < valid.size(); --count) {
+      ++at;
+      while (at < valid.size() && (static_cast<unsigned char>(valid[at]) & 0xC0U) == 0x80U) ++at;
+    }
+    return at;
+  };
+  const size_t from = skip(begin);
+  return valid.substr(from, skip(end - begin) - from);
+}
+
 std::string printable(std::string_view text, size_t max_bytes) {
   static constexpr char kHex[] = "0123456789abcdef";
   const auto* p = reinterpret_cast<const uint8_t*>(text.data());

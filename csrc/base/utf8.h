@@ -15,6 +15,9 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 // Code points of valid UTF-8.
 size_t utf8_length(std::string_view valid);
 
+// The part of valid UTF-8 that its code points begin:end are.
+std::string_view characters(std::string_view valid, size_t begin, size_t end);
+
 // `text` in a form that can stand in an error message: control characters, invisible formatting
 // characters and bytes that are no UTF-8 become \xNN, and what is longer than `max_bytes` ends in
 // "...". Always valid UTF-8.

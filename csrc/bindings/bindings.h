@@ -3,7 +3,14 @@
 
 #include <pybind11/pybind11.h>
 
+#include "tasks/decode.h"
+
 namespace affectrt {
+
+struct Prediction;
+
+pybind11::object head_scores_object(HeadScores scores);     // model.cc: _core.HeadScores
+pybind11::object prediction_object(Prediction prediction);  // model.cc: _core.Prediction
 
 void bind_errors(pybind11::module_& m);  // model.cc: Error(kind) -> affectrt.errors classes
 // tokenizer.cc; registers affectrt::Tokenizer with std::shared_ptr<Tokenizer> as its holder, since

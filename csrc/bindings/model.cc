@@ -22,6 +22,7 @@
 #include "bindings/calls.h"
 #include "engine/onnxruntime_library.h"
 #include "kernels/dispatch.h"
+#include "runtime/conversation.h"
 #include "runtime/model_json.h"
 
 namespace py = pybind11;
@@ -193,13 +194,12 @@ PyPrediction to_python(Prediction prediction) {
 class PyCall {
  public:
   PyCall(const py::object& heads, py::object progress, int32_t max_tokens, bool embeddings)
-      : progress_(std::move(progress)) {
+      : interrupts_(std::move(progress)) {
     // An empty list stands for the default, unless embeddings are something to ask for.
     if (!heads.is_none()) wanted_.heads = heads.cast<std::vector<int32_t>>();
     if (wanted_.heads && wanted_.heads->empty() && !embeddings) wanted_.heads.reset();
     wanted_.max_tokens = max_tokens;
     wanted_.embeddings = embeddings;
-    wanted_.progress = [this](size_t done, size_t total) { return goes_on(done, total); };
   }
   PyCall(const PyCall&) = delete;
   PyCall& operator=(const PyCall&) = delete;
@@ -207,34 +207,15 @@ class PyCall {
   // work(wanted) -> Prediction
   template <class Work>
   PyPrediction run(const Work& work) {
-    Prediction prediction;
-    try {
-      const py::gil_scoped_release no_gil;
-      prediction = work(wanted_);
-    } catch (const Error&) {
-      if (raised_) std::rethrow_exception(raised_);
-      throw;
-    }
-    return to_python(std::move(prediction));
+    return to_python(interrupts_.run([&](const std::function<bool(size_t, size_t)>& progress) {
+      wanted_.progress = progress;
+      return work(wanted_);
+    }));
   }
 
  private:
-  bool goes_on(size_t done, size_t total) {
-    if (interpreter_ends) return false;
-    const py::gil_scoped_acquire gil;
-    try {
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (!progress_.is_none()) progress_(done, total);
-      return true;
-    } catch (...) {
-      raised_ = std::current_exception();
-      return false;
-    }
-  }
-
-  py::object progress_;
+  Interrupts interrupts_;
   Wanted wanted_;
-  std::exception_ptr raised_;  // by a signal handler or by `progress`
 };
 
 using IntArray = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
@@ -281,6 +262,19 @@ PyPrediction predict(const Model& model, py::handle text_list, py::handle pair_l
 PyPrediction predict_passes(const Model& model, py::handle list, PyCall* call) {
   const std::vector<TokenRow> passes = passes_of(list);
   return call->run([&](const Wanted& wanted) { return model.predict_passes(passes, wanted); });
+}
+
+using FloatMatrix = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+// What a head decides of logits [rows, labels] that were pooled from several of its answers.
+PyHeadScores decoded(const Model& model, int32_t head, const FloatMatrix& logits) {
+  const std::vector<Head>& heads = model.manifest().heads;
+  if (head < 0 || static_cast<size_t>(head) >= heads.size() || logits.ndim() != 2) {
+    throw Error(ErrorKind::kInput, "decode takes the index of a head and logits [rows, labels]");
+  }
+  return to_python(decode(heads[static_cast<size_t>(head)],
+                          {logits.data(), logits.data() + logits.size()},
+                          static_cast<int32_t>(logits.shape(0))));
 }
 
 py::dict cpu_info() {
@@ -347,6 +341,12 @@ void verify_bundle(const py::object& path) {
 }
 
 }  // namespace
+
+py::object head_scores_object(HeadScores scores) { return py::cast(to_python(std::move(scores))); }
+
+py::object prediction_object(Prediction prediction) {
+  return py::cast(to_python(std::move(prediction)));
+}
 
 void bind_errors(py::module_& /*m*/) {
   const py::module_ errors = py::module_::import("affectrt.errors");
@@ -431,6 +431,15 @@ void bind_model(py::module_& m) {
       .def_property_readonly("text_heads", [](const Model& model) { return model.text_heads(); })
       .def_property_readonly("embedding_width",
                              [](const Model& model) { return model.embedding_width(); })
+      .def(
+          "decode",
+          [](const Model& model, int32_t head, const FloatMatrix& logits) {
+            return as_call([&] { return py::cast(decoded(model, head, logits)); });
+          },
+          py::arg("head"), py::arg("logits"))
+      .def_property_readonly(
+          "identity",
+          [](const Model& model) { return as_call([&] { return identity_of(model); }); })
       .def_property_readonly("manifest_json",
                              [](const Model& model) { return manifest_json(model.manifest()); })
       .def_property_readonly("raw_manifest",

@@ -214,11 +214,10 @@ size_t check_local_header(const Reader& in, std::string_view name, const SharedF
                             number(central.bytes) + " bytes, CRC-32 " + hexadecimal(central.crc) +
                             ") disagree");
   }
-  const std::string_view text = in.image.text();
-  if (local.name_bytes != name.size() || text.substr(begin + kLocalBytes, name.size()) != name) {
+  const std::string_view text = in.image.text().substr(static_cast<size_t>(begin) + kLocalBytes);
+  if (local.name_bytes != name.size() || text.substr(0, name.size()) != name) {
     in.fail_entry(name, "its local header names it '" +
-                            printable(text.substr(begin + kLocalBytes,
-                                                  std::min<size_t>(local.name_bytes, 255))) +
+                            printable(text.substr(0, std::min<size_t>(local.name_bytes, 255))) +
                             "'; both names must be equal");
   }
   const uint64_t extra_begin = begin + kLocalBytes + name.size();
@@ -277,7 +276,8 @@ std::vector<ZipEntry> read_stored_zip(ByteView image, const std::string& origin)
     if (!range_fits(at + kCentralBytes, fields.name_bytes, directory_end)) {
       in.fail("the name of directory record " + number(i) + " runs out of the ZIP directory");
     }
-    const std::string_view name = image.text().substr(at + kCentralBytes, fields.name_bytes);
+    const std::string_view name =
+        image.text().substr(static_cast<size_t>(at) + kCentralBytes, fields.name_bytes);
     if (const std::string problem = entry_name_problem(name); !problem.empty()) {
       in.fail_entry(name, problem);
     }

@@ -2,16 +2,19 @@
  * C.
  *
  * Ownership. A handle that a function hands out (affectrt_model, affectrt_result,
- *   affectrt_tokenizer, affectrt_encoding) is the caller's, who gives it back to the matching
+ *   affectrt_conversation, affectrt_tokenizer, affectrt_encoding) is the caller's, who gives it
+ * back to the matching
  *   *_destroy, in any order; destroying NULL does nothing. Pointers that a function fills into a
  *   struct (names, labels, scores, ids) belong to the handle that was asked: they live as long as
  *   it does and what they point to never changes. What the caller passes is read during the call
  *   and not kept, but for the bytes of affectrt_model_load_memory().
  *
  * Threads. Every function may be called from any number of threads at once, on the same handle,
- *   too; only *_destroy must be the last call on its handle, with no other in progress. Callers
- *   never wait for each other. A thread inside of a call cannot be cancelled. After fork() the
- *   child may go on using a model, but handles of calls that were in progress are lost.
+ *   too; only *_destroy must be the last call on its handle, with no other in progress, and a
+ *   conversation belongs to one call at a time: a second one that comes meanwhile is
+ *   AFFECTRT_INPUT. Callers never wait for each other. A thread inside of a call cannot be
+ * cancelled. After fork() the child may go on using a model, but handles of calls that were in
+ * progress are lost.
  *
  * Errors. A function that can fail returns a status, AFFECTRT_OK or one of the numbers below, and
  *   affectrt_last_error() says in words what was wrong and what would be right. On failure an `out`
@@ -38,9 +41,11 @@
 
 #define AFFECTRT_VERSION "0.1.0"
 #define AFFECTRT_ABI_MAJOR 1
-#define AFFECTRT_ABI_MINOR 0
+#define AFFECTRT_ABI_MINOR 1
 
-#if defined(_WIN32) && defined(AFFECTRT_SHARED)
+#if defined(_WIN32) && defined(AFFECTRT_BUILDING)
+#define AFFECTRT_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(AFFECTRT_SHARED)
 #define AFFECTRT_API __declspec(dllimport)
 #elif defined(__GNUC__)
 #define AFFECTRT_API __attribute__((visibility("default")))
@@ -176,8 +181,12 @@ typedef struct affectrt_head_info {
   int32_t task;       /* AFFECTRT_MULTI_LABEL ... */
   float temperature;  /* score = activation(logit / temperature) */
   float unsure_below; /* bound on the best score; negative where there is none */
+  /* "text", "turn": texts are answered. "cause", "reply": a turn is judged in the light of others,
+   * so that only pairs are answered, by affectrt_model_predict(). ABI 1.1. */
+  const char* input;
 } affectrt_head_info;
-#define AFFECTRT_HEAD_INFO_INIT {sizeof(affectrt_head_info), NULL, NULL, NULL, 0, 0, 0.0F, 0.0F}
+#define AFFECTRT_HEAD_INFO_INIT \
+  {sizeof(affectrt_head_info), NULL, NULL, NULL, 0, 0, 0.0F, 0.0F, NULL}
 AFFECTRT_API affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t head,
                                                      affectrt_head_info* info) AFFECTRT_NOEXCEPT;
 /* The index of the head of that name, else AFFECTRT_INPUT, which lists the names. */
@@ -208,8 +217,8 @@ typedef struct affectrt_analyse_options {
 } affectrt_analyse_options;
 #define AFFECTRT_ANALYSE_OPTIONS_INIT {sizeof(affectrt_analyse_options), NULL, NULL, 0, 0}
 
-/* The answers of all heads to `count` texts, which may be 0. `options` may be NULL. What a text is
- * answered does not depend on its neighbours in the call. */
+/* The answers of all heads that judge a text or a turn to `count` texts, which may be 0. `options`
+ * may be NULL. What a text is answered does not depend on its neighbours in the call. */
 typedef struct affectrt_result affectrt_result;
 AFFECTRT_API affectrt_status affectrt_model_analyse(const affectrt_model* model,
                                                     const affectrt_text* texts, size_t count,
@@ -235,11 +244,38 @@ typedef struct affectrt_answer {
   int32_t truncated;    /* 1: the text had more tokens than were read */
   uint32_t token_count; /* before truncation, special tokens included */
   uint32_t reserved;
+  float level; /* of an ordinal head the expected level, from 0; else 0. ABI 1.1 */
+  uint32_t reserved_too;
 } affectrt_answer;
-#define AFFECTRT_ANSWER_INIT {sizeof(affectrt_answer), NULL, 0, 0, 0, 0, 0, 0}
+#define AFFECTRT_ANSWER_INIT {sizeof(affectrt_answer), NULL, 0, 0, 0, 0, 0, 0, 0.0F, 0}
 AFFECTRT_API affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t row,
                                                         uint32_t head,
                                                         affectrt_answer* answer) AFFECTRT_NOEXCEPT;
+
+/* A part of a text. ABI 1.1, as all of spans. */
+typedef struct affectrt_span {
+  const char* label; /* what it is; NULL of an AFFECTRT_SPAN head */
+  uint32_t begin;    /* code points of the text, end exclusive */
+  uint32_t end;
+  float score;      /* from 0 to 1; of an AFFECTRT_SPAN head above 0.5 where it is decided */
+  uint32_t decided; /* 1: part of the answer; 0: another candidate of an AFFECTRT_SPAN head */
+} affectrt_span;
+
+typedef struct affectrt_spans {
+  size_t struct_size;
+  /* [num_spans], in the order of the text; candidates of an AFFECTRT_SPAN head best first. */
+  const affectrt_span* spans;
+  uint32_t num_spans;
+  uint32_t num_decided;
+  int32_t truncated;    /* as of affectrt_answer */
+  uint32_t token_count; /* likewise */
+} affectrt_spans;
+#define AFFECTRT_SPANS_INIT {sizeof(affectrt_spans), NULL, 0, 0, 0, 0}
+/* What AFFECTRT_SPAN, AFFECTRT_TOKEN_LABELS and AFFECTRT_TOKEN_FLAGS heads answer; others, and
+ * affectrt_result_get_answer() of these, give AFFECTRT_INPUT. */
+AFFECTRT_API affectrt_status affectrt_result_get_spans(const affectrt_result* result, size_t row,
+                                                       uint32_t head,
+                                                       affectrt_spans* spans) AFFECTRT_NOEXCEPT;
 
 /* All rows of one head as matrices, row after row. */
 typedef struct affectrt_matrices {
@@ -285,6 +321,60 @@ AFFECTRT_API affectrt_status
 affectrt_model_predict(const affectrt_model* model, const affectrt_text* texts, size_t count,
                        const affectrt_analyse_options* options, uint32_t head,
                        const affectrt_buffers* buffers) AFFECTRT_NOEXCEPT;
+
+/* -------------------------------------------------------------------------------- conversation */
+
+/* Turns one after the other, each judged in the light of the dozen before it. Since 1.1. */
+typedef struct affectrt_conversation affectrt_conversation;
+
+typedef struct affectrt_conversation_options {
+  size_t struct_size;
+  const char* const* heads; /* names of those that answer, the first one the primary; NULL: all that
+                             * judge a text or a turn */
+  size_t num_heads;
+  int32_t max_turns; /* that are remembered; 0: 200. Answers do not depend on it. */
+  int32_t reserved;  /* 0 */
+} affectrt_conversation_options;
+#define AFFECTRT_CONVERSATION_OPTIONS_INIT {sizeof(affectrt_conversation_options), NULL, 0, 0, 0}
+
+/* The model may be destroyed first. `options` may be NULL. */
+AFFECTRT_API affectrt_status affectrt_conversation_create(
+    const affectrt_model* model, const affectrt_conversation_options* options,
+    affectrt_conversation** out) AFFECTRT_NOEXCEPT;
+AFFECTRT_API void affectrt_conversation_destroy(affectrt_conversation* conversation)
+    AFFECTRT_NOEXCEPT;
+
+typedef struct affectrt_turn {
+  affectrt_conversation* conversation; /* that it is added to */
+  const char* speaker;
+  size_t speaker_size; /* bytes, or AFFECTRT_NUL_TERMINATED */
+  const char* text;
+  size_t text_size;
+  /* "anger", "disgust", "fear", "joy", "sadness", "surprise" or "neutral", ended by NUL, where it
+   * is known: causes are looked for in its light. NULL: in that of the model's own answer. */
+  const char* emotion;
+} affectrt_turn;
+
+/* Adds turns to one conversation, or to many of the same model and heads, in order and all in one
+ * batch; all of them or, where it fails, none. *json becomes an array of one object a turn, with
+ * the keys of Turn.to_dict() in Python: turn (from 1), speaker, those of
+ * affectrt_model_analyse_json(), is_reply; valence, mix and causes where the model tells them. Give
+ * it back to affectrt_json_destroy(). `options` may be NULL; its max_tokens must be 0. */
+AFFECTRT_API affectrt_status affectrt_conversation_add(const affectrt_turn* turns, size_t count,
+                                                       const affectrt_analyse_options* options,
+                                                       char** json) AFFECTRT_NOEXCEPT;
+
+/* The course of emotions over the turns that are remembered, as a JSON array: turn, emotion, score,
+ * valence, mix. */
+AFFECTRT_API affectrt_status affectrt_conversation_arc_json(
+    const affectrt_conversation* conversation, char** json) AFFECTRT_NOEXCEPT;
+/* All that is remembered, the texts among it, and the conversation that it tells of, with the same
+ * model file. AFFECTRT_INPUT where it is no such state or another model's. */
+AFFECTRT_API affectrt_status affectrt_conversation_save(const affectrt_conversation* conversation,
+                                                        char** json) AFFECTRT_NOEXCEPT;
+AFFECTRT_API affectrt_status
+affectrt_conversation_restore(const affectrt_model* model, const char* json, size_t size,
+                              affectrt_conversation** out) AFFECTRT_NOEXCEPT;
 
 /* ----------------------------------------------------------------------------------- tokenizer */
 

@@ -47,6 +47,12 @@ struct Deleter {
 template <class T, void (*Destroy)(T*)>
 using Handle = std::unique_ptr<T, Deleter<T, Destroy>>;
 
+// JSON of the library, which gets it back.
+inline std::string taken(char* json) {
+  const Handle<char, affectrt_json_destroy> owner(json);
+  return std::string(json);
+}
+
 inline const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
@@ -113,6 +119,12 @@ class Result {
     affectrt_answer answer = AFFECTRT_ANSWER_INIT;
     detail::check(affectrt_result_get_answer(handle_.get(), row, head, &answer));
     return Answer(answer);
+  }
+  // Of a head that reads tokens, those that are decided and further candidates; views into this.
+  std::vector<affectrt_span> spans(size_t row, uint32_t head) const {
+    affectrt_spans spans = AFFECTRT_SPANS_INIT;
+    detail::check(affectrt_result_get_spans(handle_.get(), row, head, &spans));
+    return std::vector<affectrt_span>(spans.spans, spans.spans + spans.num_spans);
   }
   affectrt_matrices matrices(uint32_t head = 0) const {
     affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
@@ -262,9 +274,10 @@ class Model {
     Call call(texts, progress, max_tokens);
     call.check(affectrt_model_analyse_json(handle_.get(), call.texts(), texts.size(),
                                            call.options(), &json));
-    const detail::Handle<char, affectrt_json_destroy> owner(json);
-    return std::string(json);
+    return detail::taken(json);
   }
+
+  const affectrt_model* raw() const { return handle_.get(); }
 
   Tokenizer tokenizer() const {
     affectrt_tokenizer* tokenizer = nullptr;
@@ -331,6 +344,68 @@ class Model {
   }
 
   detail::Handle<affectrt_model, affectrt_model_destroy> handle_;
+};
+
+// One turn; a view, so that the characters must outlive the call. `emotion` where it is known.
+struct Turn {
+  std::string_view speaker;
+  std::string_view text;
+  const char* emotion = nullptr;
+};
+
+// Turns one after the other; one call at a time may use it.
+class Conversation {
+ public:
+  // `heads`: names of those that answer; none: all that judge a text or a turn.
+  explicit Conversation(const Model& model, int32_t max_turns = 0,
+                        const std::vector<std::string>& heads = {}) {
+    std::vector<const char*> names;
+    for (const std::string& name : heads) names.push_back(name.c_str());
+    affectrt_conversation_options options = AFFECTRT_CONVERSATION_OPTIONS_INIT;
+    options.heads = names.data();
+    options.num_heads = names.size();
+    options.max_turns = max_turns;
+    affectrt_conversation* made = nullptr;
+    detail::check(affectrt_conversation_create(model.raw(), &options, &made));
+    handle_.reset(made);
+  }
+  static Conversation restore(const Model& model, std::string_view json) {
+    affectrt_conversation* made = nullptr;
+    detail::check(affectrt_conversation_restore(model.raw(), json.empty() ? "" : json.data(),
+                                                json.size(), &made));
+    return Conversation(made);
+  }
+
+  // A JSON array of one object a turn.
+  std::string add(const std::vector<Turn>& turns) {
+    std::vector<affectrt_turn> raw;
+    for (const Turn& turn : turns) {
+      const auto start = [](std::string_view view) { return view.empty() ? "" : view.data(); };
+      raw.push_back({handle_.get(), start(turn.speaker), turn.speaker.size(), start(turn.text),
+                     turn.text.size(), turn.emotion});
+    }
+    char* json = nullptr;
+    detail::check(affectrt_conversation_add(raw.data(), raw.size(), nullptr, &json));
+    return detail::taken(json);
+  }
+  std::string add(std::string_view speaker, std::string_view text) {
+    return add({Turn{speaker, text}});
+  }
+  std::string arc_json() const {
+    char* json = nullptr;
+    detail::check(affectrt_conversation_arc_json(handle_.get(), &json));
+    return detail::taken(json);
+  }
+  std::string save() const {
+    char* json = nullptr;
+    detail::check(affectrt_conversation_save(handle_.get(), &json));
+    return detail::taken(json);
+  }
+  affectrt_conversation* raw() const { return handle_.get(); }
+
+ private:
+  explicit Conversation(affectrt_conversation* handle) : handle_(handle) {}
+  detail::Handle<affectrt_conversation, affectrt_conversation_destroy> handle_;
 };
 
 }  // namespace c_api_1

@@ -1,9 +1,8 @@
 // Texts in, answers out.
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "capi/call.h"
@@ -13,8 +12,8 @@
 namespace affectrt {
 namespace {
 
-constexpr size_t kFirstOptions = sizeof(affectrt_analyse_options);
-constexpr size_t kFirstAnswer = sizeof(affectrt_answer);
+constexpr size_t kFirstAnswer = offsetof(affectrt_answer, level);
+constexpr size_t kFirstSpans = sizeof(affectrt_spans);
 constexpr size_t kFirstMatrices = sizeof(affectrt_matrices);
 constexpr size_t kFirstBuffers = sizeof(affectrt_buffers);
 
@@ -34,17 +33,11 @@ std::vector<TextInput> inputs_of(const affectrt_text* texts, size_t count) {
 Prediction predict(const Model& model, const std::vector<TextInput>& inputs,
                    std::optional<std::vector<int32_t>> heads,
                    const affectrt_analyse_options* given_options) {
-  const affectrt_analyse_options options = read_struct(given_options, kFirstOptions, "options");
-  check_reserved(options.reserved, "options");
+  const affectrt_analyse_options options = analyse_options(given_options);
   Wanted wanted;
   wanted.heads = std::move(heads);
   wanted.max_tokens = options.max_tokens;
-  if (options.progress != nullptr) {
-    wanted.progress = [&options](size_t done, size_t total) {
-      if (options.progress(options.user, done, total) != 0) throw Cancelled();
-      return true;
-    };
-  }
+  wanted.progress = progress_of(options);
   return model.predict(inputs, wanted);
 }
 
@@ -66,7 +59,7 @@ void refuse_tokens(const Head& head) {
   if (!reads_tokens(head.task)) return;
   throw Error(ErrorKind::kInput, "head '" + head.name + "' (" + task_name(head.task) +
                                      ") answers with spans, not with a score for each label; "
-                                     "affectrt_model_analyse_json() gives them");
+                                     "affectrt_result_get_spans() gives them");
 }
 
 // Where the answers of a head are in result.prediction.
@@ -78,6 +71,29 @@ size_t answer_index(const affectrt_result& result, uint32_t head) {
   const Head& of = result.model->manifest().heads[head];
   throw Error(ErrorKind::kInput, "head '" + of.name + "' did not answer: its input is '" +
                                      input_name(of.input) + "', and texts alone were asked");
+}
+
+// The kinds of token labels are named behind "B-".
+const char* span_label(const Head& head, const TokenSpan& span) {
+  const auto label = static_cast<size_t>(span.label);
+  if (head.task == Task::kSpan) return nullptr;
+  if (head.task == Task::kTokenFlags) return head.labels[label].c_str();
+  return head.labels[2 * label + 1].c_str() + 2;
+}
+
+std::vector<affectrt_span> spans_of(const Head& head, const HeadScores& scores) {
+  std::vector<affectrt_span> spans;
+  for (const TokenSpan& span : scores.spans) {
+    spans.push_back({span_label(head, span), static_cast<uint32_t>(span.begin),
+                     static_cast<uint32_t>(span.end), span.score, span.decided ? 1U : 0U});
+  }
+  return spans;
+}
+
+void check_row(const Prediction& prediction, size_t row) {
+  if (row < prediction.token_counts.size()) return;
+  throw Error(ErrorKind::kInput, "no row " + std::to_string(row) + "; the result has " +
+                                     std::to_string(prediction.token_counts.size()));
 }
 
 template <class T>
@@ -104,6 +120,7 @@ affectrt_status affectrt_model_analyse(const affectrt_model* model, const affect
     for (size_t i = 0; i < made->prediction.heads.size(); ++i) {
       const Head& head = heads[static_cast<size_t>(made->prediction.answered[i])];
       made->ranked.push_back(ranked_rows(head, made->prediction.heads[i], count));
+      made->spans.push_back(spans_of(head, made->prediction.heads[i]));
     }
     result = made.release();
   });
@@ -118,10 +135,7 @@ affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t
     const size_t index = answer_index(*result, head);
     refuse_tokens(result->model->manifest().heads[head]);
     const HeadScores& scores = prediction.heads[index];
-    if (row >= prediction.token_counts.size()) {
-      throw Error(ErrorKind::kInput, "no row " + std::to_string(row) + "; the result has " +
-                                         std::to_string(prediction.token_counts.size()));
-    }
+    check_row(prediction, row);
     const size_t width = static_cast<size_t>(scores.width);
     const uint8_t* decided = scores.decided.data() + row * width;
     affectrt_answer filled = {};
@@ -131,7 +145,33 @@ affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t
     filled.unsure = scores.unsure[row];
     filled.truncated = prediction.truncated[row];
     filled.token_count = static_cast<uint32_t>(prediction.token_counts[row]);
+    if (!scores.levels.empty()) filled.level = scores.levels[row];
     write_struct(answer, filled, kFirstAnswer, "answer");
+  });
+}
+
+affectrt_status affectrt_result_get_spans(const affectrt_result* result, size_t row, uint32_t head,
+                                          affectrt_spans* spans) noexcept {
+  return guarded([&] {
+    const Prediction& prediction = given(result, "result").prediction;
+    const size_t index = answer_index(*result, head);
+    const HeadScores& scores = prediction.heads[index];
+    if (scores.span_begin.empty()) {
+      const Head& of = result->model->manifest().heads[head];
+      throw Error(ErrorKind::kInput, "head '" + of.name + "' (" + task_name(of.task) +
+                                         ") answers with labels or values, not with spans; "
+                                         "affectrt_result_get_answer() gives them");
+    }
+    check_row(prediction, row);
+    const auto begin = static_cast<size_t>(scores.span_begin[row]);
+    const auto end = static_cast<size_t>(scores.span_begin[row + 1]);
+    affectrt_spans filled = {};
+    filled.spans = result->spans[index].data() + begin;
+    filled.num_spans = static_cast<uint32_t>(end - begin);
+    for (size_t i = begin; i < end; ++i) filled.num_decided += result->spans[index][i].decided;
+    filled.truncated = prediction.truncated[row];
+    filled.token_count = static_cast<uint32_t>(prediction.token_counts[row]);
+    write_struct(spans, filled, kFirstSpans, "spans");
   });
 }
 
@@ -163,8 +203,7 @@ affectrt_status affectrt_model_analyse_json(const affectrt_model* model, const a
     const std::vector<TextInput> inputs = inputs_of(texts, count);
     const std::string text =
         answers_json(with.manifest(), inputs, predict(with, inputs, std::nullopt, options));
-    *json = new char[text.size() + 1];
-    std::memcpy(*json, text.c_str(), text.size() + 1);
+    *json = json_copy(text);
   });
 }
 

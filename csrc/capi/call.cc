@@ -18,11 +18,13 @@ constexpr bool ends_with(Last T::* /*last*/, size_t offset) {
   static_assert(ends_with(&type::last, offsetof(type, last)), #type " ends in padding")
 AFFECTRT_ENDS_WITH(affectrt_model_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_model_info, reserved);
-AFFECTRT_ENDS_WITH(affectrt_head_info, unsure_below);
+AFFECTRT_ENDS_WITH(affectrt_head_info, input);
 AFFECTRT_ENDS_WITH(affectrt_analyse_options, reserved);
-AFFECTRT_ENDS_WITH(affectrt_answer, reserved);
+AFFECTRT_ENDS_WITH(affectrt_answer, reserved_too);
+AFFECTRT_ENDS_WITH(affectrt_spans, token_count);
 AFFECTRT_ENDS_WITH(affectrt_matrices, labels);
 AFFECTRT_ENDS_WITH(affectrt_buffers, truncated);
+AFFECTRT_ENDS_WITH(affectrt_conversation_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_encode_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_tokens, special_tokens);
 #undef AFFECTRT_ENDS_WITH
@@ -129,6 +131,26 @@ void check_reserved(int32_t reserved, const char* name) {
   if (reserved != 0) {
     throw Error(ErrorKind::kInput, std::string(name) + ".reserved is not 0; was it initialised?");
   }
+}
+
+affectrt_analyse_options analyse_options(const affectrt_analyse_options* options) {
+  const auto own = read_struct(options, sizeof(affectrt_analyse_options), "options");
+  check_reserved(own.reserved, "options");
+  return own;
+}
+
+std::function<bool(size_t, size_t)> progress_of(const affectrt_analyse_options& options) {
+  if (options.progress == nullptr) return nullptr;
+  return [ask = options.progress, user = options.user](size_t done, size_t total) {
+    if (ask(user, done, total) != 0) throw Cancelled();
+    return true;
+  };
+}
+
+char* json_copy(const std::string& text) {
+  char* copy = new char[text.size() + 1];
+  std::memcpy(copy, text.c_str(), text.size() + 1);
+  return copy;
 }
 
 }  // namespace affectrt

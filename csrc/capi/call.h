@@ -2,10 +2,13 @@
 // are checked.
 #pragma once
 
+#if defined(__linux__)
 #include <pthread.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -104,5 +107,13 @@ void write_struct(T* to, const T& value, size_t first_size, const char* name) {
 }
 
 void check_reserved(int32_t reserved, const char* name);
+
+// `options` may be NULL.
+affectrt_analyse_options analyse_options(const affectrt_analyse_options* options);
+// Throws Cancelled where the caller's callback says so; empty where there is none.
+std::function<bool(size_t, size_t)> progress_of(const affectrt_analyse_options& options);
+
+// For affectrt_json_destroy().
+char* json_copy(const std::string& text);
 
 }  // namespace affectrt

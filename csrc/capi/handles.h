@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "capi/affectrt.h"
+#include "runtime/conversation.h"
 #include "runtime/model.h"
 
 struct affectrt_model {
@@ -24,6 +25,12 @@ struct affectrt_result {
   affectrt::Prediction prediction;
   // Of each answer of `prediction`: [rows * labels], or none where the head reads tokens.
   std::vector<std::vector<affectrt_label_score>> ranked;
+  // Of each answer: those of all texts, where the head reads tokens.
+  std::vector<std::vector<affectrt_span>> spans;
+};
+
+struct affectrt_conversation {
+  std::unique_ptr<affectrt::Conversation> conversation;
 };
 
 struct affectrt_tokenizer {
@@ -39,6 +46,9 @@ struct affectrt_encoding {
 };
 
 namespace affectrt {
+
+// The index of the head of that name; Error(kInput), which lists the names, where there is none.
+size_t head_named(const Model& model, const std::string& name);  // model.cc
 
 // `head` itself; Error(kInput) where the model has no such head.
 inline size_t checked_head(const Model& model, uint32_t head) {

@@ -1,6 +1,7 @@
 // Loading models, and what they say of themselves.
 #include "runtime/model.h"
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr size_t kFirstOptions = sizeof(affectrt_model_options);
 constexpr size_t kFirstInfo = sizeof(affectrt_model_info);
-constexpr size_t kFirstHead = sizeof(affectrt_head_info);
+constexpr size_t kFirstHead = offsetof(affectrt_head_info, input);
 
 struct LoadOptions {
   ModelOptions model;
@@ -84,6 +85,20 @@ int32_t task_number(Task task) {
 }
 
 }  // namespace
+}  // namespace affectrt
+
+namespace affectrt {
+
+size_t head_named(const Model& model, const std::string& name) {
+  const std::vector<Head>& heads = model.manifest().heads;
+  std::string names;
+  for (size_t i = 0; i < heads.size(); ++i) {
+    if (heads[i].name == name) return i;
+    names += (i == 0 ? "" : ", ") + heads[i].name;
+  }
+  throw Error(ErrorKind::kInput, "no head '" + printable(name) + "'; the model has " + names);
+}
+
 }  // namespace affectrt
 
 using namespace affectrt;
@@ -162,6 +177,7 @@ affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t he
     filled.task = task_number(from.task);
     filled.temperature = from.temperature;
     filled.unsure_below = from.unsure_below.value_or(-1.0F);
+    filled.input = input_name(from.input);
     write_struct(info, filled, kFirstHead, "info");
   });
 }
@@ -169,18 +185,9 @@ affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t he
 affectrt_status affectrt_model_find_head(const affectrt_model* model, const char* name,
                                          uint32_t* head) noexcept {
   return guarded([&] {
-    const std::vector<Head>& heads = given(model, "model").model->manifest().heads;
-    const std::string wanted = &given(name, "name");
-    uint32_t& found = given(head, "head");
-    std::string names;
-    for (size_t i = 0; i < heads.size(); ++i) {
-      if (heads[i].name == wanted) {
-        found = static_cast<uint32_t>(i);
-        return;
-      }
-      names += (i == 0 ? "" : ", ") + heads[i].name;
-    }
-    throw Error(ErrorKind::kInput, "no head '" + printable(wanted) + "'; the model has " + names);
+    const Model& of = *given(model, "model").model;
+    const char* wanted = &given(name, "name");
+    given(head, "head") = static_cast<uint32_t>(head_named(of, wanted));
   });
 }
 

@@ -63,7 +63,15 @@ class OffsetUnit {
     if (sequence < 0) return {offset.begin, offset.end};
     const std::vector<uint32_t>& begins = texts_[sequence];
     if (begins.empty()) return {offset.begin, offset.end};
-    return {begins.at(offset.begin), begins.at(offset.end)};
+    if (offset.end >= begins.size()) {
+      // As in HF tokenizers, sequence ids of windows without a token of the first text name it for
+      // tokens of the second, unless a post-processor sets them.
+      throw Error(
+          ErrorKind::kUnsupported,
+          "this tokenizer does not tell of which text the tokens of a cut pair are; ask for "
+          "offsets in code points, or allow more tokens");
+    }
+    return {begins[offset.begin], begins[offset.end]};
   }
 
  private:

@@ -1,13 +1,12 @@
 #include "engine/onnxruntime_library.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+
+#include "base/system.h"
 
 namespace affectrt {
 namespace {
@@ -35,11 +34,6 @@ void keep_log(void* /*parameter*/, int /*severity*/, const char* /*category*/,
   ++log.count;
 }
 
-std::string canonical(const std::string& path) {
-  char resolved[PATH_MAX];
-  return realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
-}
-
 // "1.22.0" -> 22; 0 where it is not a version 1.
 unsigned minor_version(const std::string& version) {
   if (version.compare(0, 2, "1.") != 0) return 0;
@@ -58,7 +52,7 @@ std::string advice() {
 // business: nothing is sent. DisableTelemetryEvents comes too late for the first event, and only
 // this variable, set before the library starts, keeps the uploader from being made. A value that
 // the user has set stands.
-void refuse_telemetry() { setenv("ORT_DISABLE_TELEMETRY", "1", 0); }
+void refuse_telemetry() { set_environment_default("ORT_DISABLE_TELEMETRY", "1"); }
 
 struct Loaded {
   void* handle;
@@ -66,21 +60,21 @@ struct Loaded {
 };
 
 Loaded load(const std::string& path) {
-  // RTLD_LOCAL: another copy (that of Python's onnxruntime, say) may live in the same process.
-  constexpr int kFlags = RTLD_NOW | RTLD_LOCAL;
+  std::string reason;
   if (!path.empty()) {
-    if (void* handle = dlopen(path.c_str(), kFlags)) return {handle, path};
-    const char* reason = dlerror();
-    throw Error(ErrorKind::kBackend, "cannot load the ONNX Runtime library '" + path + "': " +
-                                         (reason == nullptr ? "" : reason) + "; " + advice());
+    if (void* handle = open_library(path, &reason)) return {handle, path};
+    throw Error(ErrorKind::kBackend,
+                "cannot load the ONNX Runtime library '" + path + "': " + reason + "; " + advice());
   }
 #if defined(__APPLE__)
   const char* const names[] = {"libonnxruntime.1.dylib", "libonnxruntime.dylib"};
+#elif defined(_WIN32)
+  const char* const names[] = {"onnxruntime.dll"};
 #else
   const char* const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
 #endif
   for (const char* name : names) {
-    if (void* handle = dlopen(name, kFlags)) return {handle, name};
+    if (void* handle = open_library(name, &reason)) return {handle, name};
   }
   throw Error(ErrorKind::kBackend,
               "there is no ONNX Runtime, neither a library that was named nor one in the system's "
@@ -107,7 +101,8 @@ std::unique_ptr<OnnxRuntimeLibrary> OnnxRuntimeLibrary::open(const std::string& 
   const Loaded loaded = load(path);
   std::unique_ptr<OnnxRuntimeLibrary> library(new OnnxRuntimeLibrary());
   library->path_ = loaded.path;
-  const auto get_base = reinterpret_cast<ort::GetApiBase>(dlsym(loaded.handle, "OrtGetApiBase"));
+  const auto get_base =
+      reinterpret_cast<ort::GetApiBase>(library_symbol(loaded.handle, "OrtGetApiBase"));
   const ort::ApiBase* base = get_base == nullptr ? nullptr : get_base();
   if (base == nullptr) {
     throw Error(ErrorKind::kBackend, "'" + loaded.path +
@@ -137,7 +132,7 @@ const OnnxRuntimeLibrary& OnnxRuntimeLibrary::get(const std::string& path) {
   // Leaked on purpose, see the class comment.
   static std::mutex& mutex = *new std::mutex();
   static auto& libraries = *new std::map<std::string, std::unique_ptr<OnnxRuntimeLibrary>>();
-  const std::string key = path.empty() ? "" : canonical(path);
+  const std::string key = path.empty() ? "" : canonical_path(path);
   const std::lock_guard<std::mutex> lock(mutex);
   std::unique_ptr<OnnxRuntimeLibrary>& library = libraries[key];
   if (library == nullptr) library = open(key);

@@ -1,10 +1,10 @@
 #include "engine/onnxruntime_session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
+
+#include "base/system.h"
 
 namespace affectrt {
 namespace {
@@ -282,20 +282,20 @@ SessionOfProcess::SessionOfProcess(const OnnxRuntimeLibrary& library, SessionSou
 SessionOfProcess::~SessionOfProcess() {
   const Owned* owned = current_.load();
   // Releasing a session that the parent made would wait for threads that do not exist here.
-  if (owned->process == getpid()) delete owned;
+  if (owned->process == process_number()) delete owned;
 }
 
 SessionOfProcess::Owned* SessionOfProcess::make() const {
   auto session = std::make_unique<const OnnxRuntimeSession>(library_, source_, settings_);
-  return new Owned{std::move(session), getpid()};
+  return new Owned{std::move(session), process_number()};
 }
 
 const OnnxRuntimeSession& SessionOfProcess::get() const {
   const Owned* owned = current_.load(std::memory_order_acquire);
-  if (owned->process == getpid()) return *owned->session;
+  if (owned->process == process_number()) return *owned->session;
   const std::lock_guard<std::mutex> lock(making_);
   owned = current_.load(std::memory_order_acquire);
-  if (owned->process != getpid()) {
+  if (owned->process != process_number()) {
     owned = make();  // the parent's is left alone, see the destructor
     current_.store(owned, std::memory_order_release);
   }

@@ -2,8 +2,6 @@
 // memory.
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -89,7 +87,7 @@ class SessionOfProcess {
  private:
   struct Owned {
     std::unique_ptr<const OnnxRuntimeSession> session;
-    pid_t process;
+    int64_t process;
   };
   Owned* make() const;
 

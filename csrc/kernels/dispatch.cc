@@ -23,6 +23,8 @@ std::vector<const Kernels*> detect() {
 #elif defined(AFFECTRT_KERNELS_ARM)
   if (cpu.dotprod && cpu.i8mm) found.push_back(&neon_i8mm_kernels());
   if (cpu.dotprod) found.push_back(&neon_dotprod_kernels());
+#elif defined(AFFECTRT_KERNELS_WASM)
+  found.push_back(&wasm_simd128_kernels());
 #endif
   found.push_back(&scalar_kernels());
   return found;

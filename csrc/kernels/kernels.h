@@ -9,7 +9,8 @@
 //   nor on the row's position in it, nor on which columns the call computes. That is what makes an
 //   answer independent of batch neighbours and threads. SIMD bodies also share one order of
 //   operations (16 partial sums, combined as a tree), so that they agree with each other to the
-//   bit; the scalar body is an independent reference.
+//   bit, but for WebAssembly's, which has no fused multiply-add; the scalar body is an independent
+//   reference.
 #pragma once
 
 #include <cstddef>

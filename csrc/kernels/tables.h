@@ -11,5 +11,6 @@ const Kernels& avx_vnni_kernels();
 const Kernels& avx512_vnni_kernels();
 const Kernels& neon_dotprod_kernels();
 const Kernels& neon_i8mm_kernels();
+const Kernels& wasm_simd128_kernels();
 
 }  // namespace affectrt

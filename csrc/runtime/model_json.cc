@@ -2,60 +2,11 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
 
 namespace affectrt {
 namespace {
-
-// JSON text written as it goes. A tree of nlohmann's would need memory to be destroyed, and end the
-// process where there is none.
-class Writer {
- public:
-  // Separates from what stands before, where something does.
-  Writer& key(std::string_view name) {
-    item();
-    scalar(nlohmann::json(std::string(name)));
-    text_ += ':';
-    first_ = true;
-    return *this;
-  }
-  Writer& begin(char bracket) {
-    item();
-    text_ += bracket;
-    first_ = true;
-    return *this;
-  }
-  void end(char bracket) {
-    text_ += bracket;
-    first_ = false;
-  }
-  // A path may be no UTF-8.
-  void string(std::string_view value) { value_of(nlohmann::json(std::string(value))); }
-  void number(double value) { value_of(nlohmann::json(value)); }
-  void integer(uint32_t value) { value_of(nlohmann::json(value)); }
-  void boolean(bool value) { value_of(nlohmann::json(value)); }
-  void raw(std::string_view json) {
-    item();
-    text_ += json;
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  void item() {
-    if (!first_) text_ += ',';
-    first_ = false;
-  }
-  void scalar(const nlohmann::json& value) {
-    text_ += value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
-  void value_of(const nlohmann::json& value) {
-    item();
-    scalar(value);
-  }
-
-  std::string text_;
-  bool first_ = true;
-};
 
 double shortest_decimal(float value) {
   char text[32];
@@ -66,7 +17,7 @@ double shortest_decimal(float value) {
   return std::strtod(text, nullptr);
 }
 
-void write_head(const Head& head, Writer* out) {
+void write_head(const Head& head, JsonWriter* out) {
   out->begin('{');
   out->key("name").string(head.name);
   out->key("task").string(task_name(head.task));
@@ -98,7 +49,7 @@ void write_head(const Head& head, Writer* out) {
   out->end('}');
 }
 
-void write_manifest(const Manifest& manifest, Writer* out) {
+void write_manifest(const Manifest& manifest, JsonWriter* out) {
   out->key("name").string(manifest.name);
   out->key("family").string(manifest.family);
   out->key("precision").string(manifest.precision);
@@ -124,7 +75,7 @@ struct RowOfHead {
 };
 
 // `name`: the labels with their scores; "decided", "unsure".
-void write_labels(const char* name, const RowOfHead& of, Writer* out) {
+void write_labels(const char* name, const RowOfHead& of, JsonWriter* out) {
   const std::vector<uint32_t> order = ranked(of.head, of.scores, of.row);
   out->key(name).begin('[');
   for (const uint32_t i : order) {
@@ -142,20 +93,6 @@ void write_labels(const char* name, const RowOfHead& of, Writer* out) {
   out->key("unsure").boolean(of.scores.unsure[of.row] != 0);
 }
 
-// The part of a text that code points [begin, end) are.
-std::string_view characters(std::string_view text, int32_t begin, int32_t end) {
-  size_t at = 0;
-  const auto skip = [&](int32_t count) {
-    for (; count > 0 && at < text.size(); --count) {
-      ++at;
-      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) ++at;
-    }
-    return at;
-  };
-  const size_t from = skip(begin);
-  return text.substr(from, skip(end - begin) - from);
-}
-
 // The name of what a span is; "" for that of a span head.
 std::string_view span_label(const Head& head, const TokenSpan& span) {
   if (head.task == Task::kSpan) return {};
@@ -166,7 +103,7 @@ std::string_view span_label(const Head& head, const TokenSpan& span) {
 
 // `name`: the spans of a text, those that are decided or all of them.
 void write_spans(const char* name, const RowOfHead& of, std::string_view text, bool all,
-                 Writer* out) {
+                 JsonWriter* out) {
   out->key(name).begin('[');
   for (int32_t i = of.scores.span_begin[of.row]; i < of.scores.span_begin[of.row + 1]; ++i) {
     const TokenSpan& span = of.scores.spans[static_cast<size_t>(i)];
@@ -174,7 +111,8 @@ void write_spans(const char* name, const RowOfHead& of, std::string_view text, b
     out->begin('{');
     out->key("start").integer(static_cast<uint32_t>(span.begin));
     out->key("end").integer(static_cast<uint32_t>(span.end));
-    out->key("text").string(characters(text, span.begin, span.end));
+    out->key("text").string(
+        characters(text, static_cast<size_t>(span.begin), static_cast<size_t>(span.end)));
     if (const auto label = span_label(of.head, span); !label.empty()) {
       out->key("label").string(label);
     }
@@ -185,7 +123,7 @@ void write_spans(const char* name, const RowOfHead& of, std::string_view text, b
 }
 
 // The answer to `text`, without its brackets.
-void write_answer(const RowOfHead& of, std::string_view text, Writer* out) {
+void write_answer(const RowOfHead& of, std::string_view text, JsonWriter* out) {
   if (of.head.task == Task::kRegression) {
     out->key("values").begin('{');
     for (uint32_t i = 0; i < of.head.labels.size(); ++i) {
@@ -201,14 +139,13 @@ void write_answer(const RowOfHead& of, std::string_view text, Writer* out) {
   }
 }
 
-void write_row(const Manifest& manifest, const TextInput& input, const Prediction& prediction,
-               size_t row, Writer* out) {
+}  // namespace
+
+void write_answers(const Manifest& manifest, std::string_view text, const Prediction& prediction,
+                   size_t row, JsonWriter* out) {
   const auto of_head = [&](size_t i) -> RowOfHead {
     return {manifest.heads[static_cast<size_t>(prediction.answered[i])], prediction.heads[i], row};
   };
-  out->begin('{');
-  out->key("text").string(input.text);
-  if (input.pair) out->key("pair").string(*input.pair);
   if (const RowOfHead primary = of_head(0); reads_tokens(primary.head.task)) {
     out->key("emotions").begin('[').end(']');
     out->key("decided").begin('[').end(']');
@@ -217,24 +154,20 @@ void write_row(const Manifest& manifest, const TextInput& input, const Predictio
     write_labels("emotions", primary, out);
   }
   if (prediction.truncated[row] != 0) out->key("truncated").boolean(true);
-  if (prediction.answered.size() > 1 || has_more_than_labels(of_head(0).head.task)) {
-    out->key("heads").begin('{');
-    for (size_t i = 0; i < prediction.answered.size(); ++i) {
-      const RowOfHead of = of_head(i);
-      out->key(of.head.name).begin('{');
-      out->key("task").string(task_name(of.head.task));
-      write_answer(of, input.text, out);
-      out->end('}');
-    }
+  if (prediction.answered.size() == 1 && !has_more_than_labels(of_head(0).head.task)) return;
+  out->key("heads").begin('{');
+  for (size_t i = 0; i < prediction.answered.size(); ++i) {
+    const RowOfHead of = of_head(i);
+    out->key(of.head.name).begin('{');
+    out->key("task").string(task_name(of.head.task));
+    write_answer(of, text, out);
     out->end('}');
   }
   out->end('}');
 }
 
-}  // namespace
-
 std::string manifest_json(const Manifest& manifest) {
-  Writer out;
+  JsonWriter out;
   out.begin('{');
   write_manifest(manifest, &out);
   out.end('}');
@@ -243,7 +176,7 @@ std::string manifest_json(const Manifest& manifest) {
 
 std::string info_json(const Model& model) {
   const Manifest& manifest = model.manifest();
-  Writer out;
+  JsonWriter out;
   out.begin('{');
   write_manifest(manifest, &out);
   out.key("licence").string(manifest.licence);
@@ -259,10 +192,14 @@ std::string info_json(const Model& model) {
 
 std::string answers_json(const Manifest& manifest, const std::vector<TextInput>& inputs,
                          const Prediction& prediction) {
-  Writer out;
+  JsonWriter out;
   out.begin('[');
   for (size_t row = 0; row < inputs.size(); ++row) {
-    write_row(manifest, inputs[row], prediction, row, &out);
+    out.begin('{');
+    out.key("text").string(inputs[row].text);
+    if (inputs[row].pair) out.key("pair").string(*inputs[row].pair);
+    write_answers(manifest, inputs[row].text, prediction, row, &out);
+    out.end('}');
   }
   out.end(']');
   return out.take();

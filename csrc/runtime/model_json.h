@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "runtime/json_writer.h"
 #include "runtime/model.h"
 
 namespace affectrt {
@@ -21,5 +23,9 @@ std::string info_json(const Model& model);
 // one head for `inputs`, which are valid UTF-8.
 std::string answers_json(const Manifest& manifest, const std::vector<TextInput>& inputs,
                          const Prediction& prediction);
+
+// Of one of these objects what follows its text: emotions, decided, unsure; truncated, heads.
+void write_answers(const Manifest& manifest, std::string_view text, const Prediction& prediction,
+                   size_t row, JsonWriter* out);
 
 }  // namespace affectrt

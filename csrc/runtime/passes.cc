@@ -57,10 +57,11 @@ PassMaker::PassMaker(const Tokenizer& tokenizer) {
   }
 }
 
-Pass PassMaker::make(const TurnTokens& turn, const std::vector<ContextLine>& context) const {
+TokenRow PassMaker::make(const TurnTokens& turn, const std::vector<ContextLine>& context) const {
   const int32_t a_tokens = std::min(size_of(turn.ids), kMostOfA);
-  Pass pass;
+  TokenRow pass;
   pass.a_tokens = a_tokens;
+  pass.a_offsets.assign(turn.offsets.begin(), turn.offsets.begin() + a_tokens);
   pass.ids.reserve(static_cast<size_t>(kPassTokens));
   pass.ids.push_back(cls_);
   pass.ids.insert(pass.ids.end(), turn.ids.begin(), turn.ids.begin() + a_tokens);

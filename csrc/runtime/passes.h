@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/token_rows.h"
 #include "text/tokenizer.h"
 
 namespace affectrt {
@@ -21,12 +22,6 @@ constexpr size_t kHistoryTurns = 12;  // earlier turns that are looked at
 constexpr std::array<std::string_view, 7> kToldEmotions = {"anger",   "disgust",  "fear",   "joy",
                                                            "sadness", "surprise", "neutral"};
 constexpr size_t kNoEmotion = kToldEmotions.size();
-
-struct Pass {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> type_ids;  // 0: [CLS] A [SEP], 1: B [SEP]
-  int32_t a_tokens = 0;           // A's tokens stand at 1 .. 1 + a_tokens
-};
 
 // The first tokens of one text, without special ones: as many as any pass could hold.
 struct TurnTokens {
@@ -59,7 +54,7 @@ class PassMaker {
 
   // A = `turn`, cut at its end where it is too long. B = the newest lines of `context`, oldest
   // first, that fit whole; where not even the last one does, its beginning.
-  Pass make(const TurnTokens& turn, const std::vector<ContextLine>& context) const;
+  TokenRow make(const TurnTokens& turn, const std::vector<ContextLine>& context) const;
 
  private:
   int32_t cls_ = 0;

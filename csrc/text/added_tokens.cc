@@ -57,7 +57,7 @@ StringMatcher::StringMatcher(const std::vector<std::pair<std::string, uint32_t>>
   // Breadth first, so that a node's failure is finished before the node.
   std::vector<std::vector<std::pair<uint8_t, uint32_t>>> edges(nodes_.size());
   for (const auto& [key, node] : children_) {
-    edges[key >> 8].emplace_back(static_cast<uint8_t>(key & 0xFF), node);
+    edges[static_cast<size_t>(key >> 8U)].emplace_back(static_cast<uint8_t>(key & 0xFF), node);
   }
   for (const auto& [byte, node] : edges[0]) {
     root_[byte] = node;

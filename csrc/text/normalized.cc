@@ -80,7 +80,8 @@ Piece Pieces::slice(uint32_t begin, uint32_t end) const {
 
 void rewrite(const PieceView& piece, const std::vector<Change>& changes, size_t removed,
              AlignedText* out) {
-  const auto [begin, end] = rewritten_range(piece);
+  const std::pair<size_t, size_t> range = rewritten_range(piece);
+  const size_t begin = range.first, end = range.second;
   if (piece.text.empty()) return;
   // `read` walks over the characters that are replaced, `offset` over their alignments; the two
   // part only where characters are counted that do not exist.

@@ -281,12 +281,13 @@ class Machine {
           return true;
         }
         case Frame::kStepBack:
-          if (frame.b == 0 || !step_back(&frame.a)) {
+          *at = frame.a;
+          if (frame.b == 0 || !step_back(at)) {
             stack_.pop_back();
             break;
           }
+          frame.a = *at;
           *pc = frame.pc;
-          *at = frame.a;
           if (frame.b != kUnbounded) --frame.b;
           return true;
         case Frame::kUnlimit:

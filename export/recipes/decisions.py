@@ -20,6 +20,7 @@ from affectrt.metrics import f1_per_label
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+MAX_LOG_TEMPERATURE = 5.0  # model files allow temperatures from 0.001 to 1000
 MANY_LABELS = 20  # from here on dev says too little of each label to fit a prior
 ROWS_FOR_BOUND = 2000  # dev rows that the bound of "unsure" takes
 PRIOR_PULL = 0.02  # L2 of the fitted prior, per label and dev row
@@ -43,15 +44,18 @@ def fit_prior(
     fitted = [p for p in (scale, bias) if p.requires_grad]
     optimizer = torch.optim.LBFGS(fitted, max_iter=100, line_search_fn="strong_wolfe")
 
+    def factor() -> torch.Tensor:  # an untrained head would have none at all
+        return scale.clamp(-MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE).exp()
+
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(z * scale.exp() + bias, y, reduction="none")
+        loss = torch.nn.functional.cross_entropy(z * factor() + bias, y, reduction="none")
         total = (loss * w).sum() / w.sum() + PRIOR_PULL * bias.square().mean()
         torch.autograd.backward(total)
         return total
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return float(torch.exp(-scale).item()), bias.detach().numpy()
+    return float(1 / factor().item()), bias.detach().numpy()
 
 
 def softmax(logits: Floats) -> Floats:

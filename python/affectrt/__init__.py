@@ -18,26 +18,39 @@ from .errors import Error
 
 if TYPE_CHECKING:
     from .c_interface import get_include, get_library
+    from .conversation import Conversation
+    from .evidence import Explanation
     from .info import HeadInfo, ModelInfo
     from .loading import available_models, load
+    from .long_text import LongResult
     from .model import Model
     from .pipelines import TextClassificationPipeline, pipeline
-    from .results import HeadResult, Label, Result
+    from .results import HeadResult, Label, Result, Span
+    from .retrieval import Index
     from .tokenizer import Encoding, Tokenizer
+    from .turns import ArcPoint, Cause, Turn
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArcPoint",
+    "Cause",
+    "Conversation",
     "Encoding",
     "Error",
+    "Explanation",
     "HeadInfo",
     "HeadResult",
+    "Index",
     "Label",
+    "LongResult",
     "Model",
     "ModelInfo",
     "Result",
+    "Span",
     "TextClassificationPipeline",
     "Tokenizer",
+    "Turn",
     "__version__",
     "available_models",
     "errors",
@@ -48,15 +61,23 @@ __all__ = [
 ]
 
 _HOME = {
+    "ArcPoint": "turns",
+    "Cause": "turns",
+    "Conversation": "conversation",
     "Encoding": "tokenizer",
+    "Explanation": "evidence",
     "HeadInfo": "info",
     "HeadResult": "results",
+    "Index": "retrieval",
     "Label": "results",
+    "LongResult": "long_text",
     "Model": "model",
     "ModelInfo": "info",
     "Result": "results",
+    "Span": "results",
     "TextClassificationPipeline": "pipelines",
     "Tokenizer": "tokenizer",
+    "Turn": "turns",
     "available_models": "loading",
     "get_include": "c_interface",
     "get_library": "c_interface",

@@ -16,7 +16,11 @@ from .results import TOKEN_TASKS, HeadResult, Heads, Label, Result, Span
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from .conversation import Conversation
+    from .evidence import Explanation
     from .loading import LoadOptions
+    from .long_text import LongResult, OddOneOut, Pool
+    from .turns import Turn
 
 Progress: TypeAlias = Callable[[int, int], object]
 """Called as `progress(rows_done, rows_total)` between batches."""
@@ -38,8 +42,9 @@ def _label_results(
     else:
         order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
     names = labels[order].tolist()
-    sorted_values = np.take_along_axis(values, order, axis=1).tolist()
-    decided = np.take_along_axis(scores.decided, order, axis=1).tolist()
+    rows = np.arange(len(values))[:, None]  # take_along_axis takes twice as long for one text
+    sorted_values = values[rows, order].tolist()
+    decided = scores.decided[rows, order].tolist()
     levels = [None] * len(values) if scores.levels is None else scores.levels.tolist()
     return [
         HeadResult(
@@ -241,6 +246,111 @@ class Model:
         return await _in_thread(
             lambda notify: self.predict_logits(texts, head, progress=notify), progress
         )
+
+    def embed(
+        self, texts: TextLike | Iterable[TextLike], *, progress: Progress | None = None
+    ) -> FloatArray:
+        """The pooled vectors that the heads read, float32 `[texts, width]`.
+
+        Arguments and errors are those of calling the model; `UnsupportedError` where the backend
+        cannot give them.
+        """
+        return self._embeddings(self._predict_with_embeddings(rows_of(texts), [], progress))
+
+    def conversation(
+        self, *, max_turns: int = 200, heads: Sequence[str] | None = None
+    ) -> Conversation:
+        """An empty conversation, which judges each turn in the light of those before it.
+
+        `max_turns` is how many turns it remembers, and so bounds its memory; answers do not depend
+        on it. `heads` are the names of those that shall answer for a turn, the first one the
+        primary; if not given, all that judge a text or a turn.
+
+        Raises `InputError` for heads that there are not, or that judge something else than turns.
+        """
+        from .conversation import Conversation
+
+        if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
+            raise InputError(f"max_turns is {max_turns!r}; give a positive int")
+        indices = [] if heads is None else self._head_indices(heads)
+        most = min(max_turns, 2**31 - 1)
+        return Conversation(self, _core.Conversation.create(self._core, most, indices))
+
+    def add_turns(
+        self,
+        additions: Iterable[tuple[Conversation, str, str]],
+        *,
+        progress: Progress | None = None,
+    ) -> list[Turn]:
+        """Adds turns `(conversation, speaker, text)` to any number of conversations of this model,
+        all in one batch; all of them or, after an error, none.
+
+        The conversations must have the same heads. Errors are those of `Conversation.add`.
+        """
+        from .conversation import add_turns
+
+        return add_turns(self, additions, progress)
+
+    def explain(
+        self, text: str, head: str | None = None, label: str | None = None, top: int = 5
+    ) -> Explanation:
+        """The words of `text` that carried an answer: the `top` ones whose absence changes it most.
+
+        The answer is `label` of `head`: the primary head and the label it decided, if not given.
+        Each word (of a very long text each of 256 groups of words) is left out in turn, in one
+        batch. Raises `InputError` for a head or label that there is not.
+        """
+        from .evidence import explain
+
+        return explain(self, text, head, label, top)
+
+    def analyze_long(
+        self,
+        text: str,
+        *,
+        window: int | None = None,
+        overlap: int | None = None,
+        pool: Pool = "mean",
+        progress: Progress | None = None,
+    ) -> LongResult:
+        """Answers to a text of any length: of overlapping windows, all in one batch, and pooled.
+
+        `window` is how many tokens a window has, special ones included (as many as the model
+        takes), and `overlap` how many it shares with the one before (a quarter). `pool` says how
+        the windows' logits become one: their "mean", weighted by the tokens that each adds, or
+        "max", for what is said anywhere. Heads that name words answer in the windows alone.
+        """
+        from .long_text import analyze_long
+
+        return analyze_long(self, text, window, overlap, pool, progress)
+
+    def odd_one_out(self, texts: Sequence[str], head: str | None = None) -> OddOneOut:
+        """Which of at least three texts differs most in emotion from the rest.
+
+        By the cosine of its logits of `head` (the primary one if not given) and those of all others
+        together.
+        """
+        from .long_text import odd_one_out
+
+        return odd_one_out(self, texts, head)
+
+    def _predict_with_embeddings(
+        self, rows: Rows, heads: list[int], progress: Progress | None = None
+    ) -> _core.Prediction:
+        return self._core.predict(rows.texts, rows.pairs, heads, progress, 0, True)
+
+    def _embeddings(self, prediction: _core.Prediction) -> FloatArray:
+        assert prediction.embeddings is not None
+        return prediction.embeddings
+
+    def _scores_and_embeddings(self, rows: Rows, head: str) -> tuple[FloatArray, FloatArray]:
+        prediction = self._predict_with_embeddings(rows, [self._head_index(head)])
+        return prediction.heads[0].scores, self._embeddings(prediction)
+
+    def _decoded(self, index: int, logits: FloatArray) -> HeadResult:
+        """What a head decides of one row of logits."""
+        scores = self._core.decode(index, logits)
+        return _label_results(self._info.heads[index], self._labels[index], scores)[0]
 
     def _head_index(self, head: str | None) -> int:
         if head is None:

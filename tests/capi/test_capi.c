@@ -282,6 +282,31 @@ static void test_json(const affectrt_model* model) {
   CHECK(json == NULL);
 }
 
+/* Found by fuzzing: a window without a token of the first text, by a tokenizer without a
+ * post-processor, names the first text for tokens of the second. */
+static void test_cut_pair(void) {
+  static const char json[] =
+      "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [],"
+      " \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"Whitespace\"},"
+      " \"post_processor\": null, \"decoder\": null, \"model\": {\"type\": \"WordLevel\","
+      " \"vocab\": {\"a\": 0, \"?\": 1}, \"unk_token\": \"?\"}}";
+  const affectrt_text text = {"a", 1, "a a bbb", 7};
+  affectrt_encode_options options = AFFECTRT_ENCODE_OPTIONS_INIT;
+  affectrt_tokenizer* tokenizer = NULL;
+  affectrt_encoding* encoding = NULL;
+  CHECK_OK(affectrt_tokenizer_load_json(json, sizeof json - 1, &tokenizer));
+  options.truncation = AFFECTRT_TRUNCATE_LONGEST_FIRST;
+  options.max_tokens = 1;
+  options.keep_windows = 1;
+  CHECK_OK(affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  affectrt_encoding_destroy(encoding);
+  options.offsets = AFFECTRT_OFFSETS_BYTES;
+  CHECK_STATUS(AFFECTRT_UNSUPPORTED, "offsets in code points",
+               affectrt_tokenizer_encode(tokenizer, &text, &options, &encoding));
+  CHECK(encoding == NULL);
+  affectrt_tokenizer_destroy(tokenizer);
+}
+
 static void test_tokenizer(const affectrt_model* model) {
   affectrt_tokenizer* tokenizer = NULL;
   affectrt_tokenizer* other = NULL;
@@ -383,6 +408,113 @@ static void test_tokenizer(const affectrt_model* model) {
   affectrt_tokenizer_destroy(NULL);
 }
 
+static affectrt_turn turn_of(affectrt_conversation* conversation, const char* speaker,
+                             const char* text) {
+  affectrt_turn turn;
+  turn.conversation = conversation;
+  turn.speaker = speaker;
+  turn.speaker_size = NUL;
+  turn.text = text;
+  turn.text_size = NUL;
+  turn.emotion = NULL;
+  return turn;
+}
+
+static void test_conversation(const affectrt_model* model) {
+  const char* const names[] = {"vad", "emotion"};
+  const char* const wrong[] = {"vad", "mood"};
+  affectrt_conversation_options options = AFFECTRT_CONVERSATION_OPTIONS_INIT;
+  affectrt_analyse_options stopping = AFFECTRT_ANALYSE_OPTIONS_INIT;
+  affectrt_conversation *one = NULL, *other = NULL, *again = NULL;
+  affectrt_turn turns[3];
+  char *json = NULL, *state = NULL, *second = NULL;
+  int calls = 0;
+  CHECK_OK(affectrt_conversation_create(model, NULL, &one));
+  options.heads = names;
+  options.num_heads = 2;
+  options.max_turns = 2;
+  CHECK_OK(affectrt_conversation_create(model, &options, &other));
+
+  turns[0] = turn_of(one, "A", "I am so happy");
+  turns[1] = turn_of(one, "B", "so sad");
+  CHECK_OK(affectrt_conversation_add(turns, 2, NULL, &json));
+  CHECK(strstr(json, "{\"turn\":1,\"speaker\":\"A\",\"text\":\"I am so happy\"") == json + 1);
+  CHECK(strstr(json, "\"turn\":2") != NULL && strstr(json, "\"is_reply\":true") != NULL);
+  affectrt_json_destroy(json);
+  CHECK_OK(affectrt_conversation_arc_json(one, &json));
+  CHECK(strstr(json, "[{\"turn\":1,") == json);
+  affectrt_json_destroy(json);
+  CHECK_OK(affectrt_conversation_save(one, &state));
+  CHECK_OK(affectrt_conversation_restore(model, state, NUL, &again));
+  CHECK_OK(affectrt_conversation_save(again, &json));
+  CHECK(strcmp(json, state) == 0);
+  affectrt_json_destroy(json);
+  affectrt_conversation_destroy(again);
+
+  /* What fails leaves everything as it was. */
+  turns[2] = turn_of(one, " ", "who says this");
+  CHECK_STATUS(AFFECTRT_INPUT, "turn 5 has no speaker",
+               affectrt_conversation_add(turns, 3, NULL, &json));
+  CHECK(json == NULL);
+  turns[2] = turn_of(one, "A", "");
+  CHECK_STATUS(AFFECTRT_INPUT, "turn 5 is empty", affectrt_conversation_add(turns, 3, NULL, &json));
+  turns[2] = turn_of(other, "A", "so");
+  CHECK_STATUS(AFFECTRT_INPUT, "other heads", affectrt_conversation_add(turns, 3, NULL, &json));
+  turns[1].emotion = "bliss";
+  CHECK_STATUS(AFFECTRT_INPUT, "no emotion 'bliss'",
+               affectrt_conversation_add(turns, 2, NULL, &json));
+  turns[1].emotion = NULL;
+  turns[1].speaker = "\xF0\x9F";
+  CHECK_STATUS(AFFECTRT_INPUT, "UTF-8", affectrt_conversation_add(turns, 2, NULL, &json));
+  turns[1].speaker = NULL;
+  CHECK_STATUS(AFFECTRT_INPUT, "turns[1].speaker is NULL",
+               affectrt_conversation_add(turns, 2, NULL, &json));
+  turns[1].conversation = NULL;
+  CHECK_STATUS(AFFECTRT_INPUT, "turns[1].conversation is NULL",
+               affectrt_conversation_add(turns, 2, NULL, &json));
+  stopping.progress = stop_at_once;
+  stopping.user = &calls;
+  CHECK_STATUS(AFFECTRT_CANCELLED, "", affectrt_conversation_add(turns, 1, &stopping, &json));
+  stopping.progress = NULL;
+  stopping.max_tokens = 9;
+  CHECK_STATUS(AFFECTRT_INPUT, "max_tokens is 9",
+               affectrt_conversation_add(turns, 1, &stopping, &json));
+  CHECK_STATUS(AFFECTRT_INPUT, "turns is NULL", affectrt_conversation_add(NULL, 1, NULL, &json));
+  CHECK_STATUS(AFFECTRT_INPUT, "json is NULL", affectrt_conversation_add(turns, 1, NULL, NULL));
+  CHECK_OK(affectrt_conversation_add(turns, 0, NULL, &json));
+  CHECK(strcmp(json, "[]") == 0);
+  affectrt_json_destroy(json);
+  CHECK_OK(affectrt_conversation_save(one, &second));
+  CHECK(strcmp(second, state) == 0);
+  affectrt_json_destroy(second);
+  affectrt_json_destroy(state);
+
+  turns[0] = turn_of(other, "A", "so happy");
+  CHECK_OK(affectrt_conversation_add(turns, 1, NULL, &json));
+  CHECK(strstr(json, "\"heads\":{\"vad\"") != NULL);
+  affectrt_json_destroy(json);
+
+  CHECK_STATUS(AFFECTRT_INPUT, "'format' is missing",
+               affectrt_conversation_restore(model, "{}", NUL, &again));
+  CHECK(again == NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "model is NULL", affectrt_conversation_create(NULL, NULL, &again));
+  CHECK_STATUS(AFFECTRT_INPUT, "out is NULL", affectrt_conversation_create(model, NULL, NULL));
+  options.heads = wrong;
+  CHECK_STATUS(AFFECTRT_INPUT, "no head 'mood'",
+               affectrt_conversation_create(model, &options, &again));
+  options.heads = names;
+  options.max_turns = -1;
+  CHECK_STATUS(AFFECTRT_INPUT, "max_turns is -1",
+               affectrt_conversation_create(model, &options, &again));
+  options.reserved = 1;
+  CHECK_STATUS(AFFECTRT_INPUT, "reserved", affectrt_conversation_create(model, &options, &again));
+  CHECK_STATUS(AFFECTRT_INPUT, "conversation is NULL", affectrt_conversation_save(NULL, &json));
+  CHECK_STATUS(AFFECTRT_INPUT, "conversation is NULL", affectrt_conversation_arc_json(NULL, &json));
+  affectrt_conversation_destroy(one);
+  affectrt_conversation_destroy(other);
+  affectrt_conversation_destroy(NULL);
+}
+
 int main(int argc, char** argv) {
   affectrt_model* model = NULL;
   CHECK(argc == 2);
@@ -393,7 +525,9 @@ int main(int argc, char** argv) {
   test_analysis(model);
   test_buffers(model);
   test_json(model);
+  test_cut_pair();
   test_tokenizer(model);
+  test_conversation(model);
   affectrt_model_destroy(model);
   return 0;
 }

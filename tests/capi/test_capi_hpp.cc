@@ -88,5 +88,16 @@ int main(int argc, char** argv) {
     return true;
   });
   CHECK(last == 3);
+
+  affectrt::Conversation conversation(model, 5, {"emotion"});
+  CHECK(conversation.add("A", "so happy").find("[{\"turn\":1,\"speaker\":\"A\"") == 0);
+  CHECK(conversation.add({{"B", "so sad", "sadness"}, {"A", "I am"}}).find("\"turn\":3") !=
+        std::string::npos);
+  const std::string state = conversation.save();
+  affectrt::Conversation again = affectrt::Conversation::restore(model, state);
+  CHECK(again.save() == state);
+  CHECK(again.arc_json() == conversation.arc_json());
+  CHECK(again.add("B", "happy") == conversation.add("B", "happy"));
+  CHECK(status_of([&] { conversation.add("", "so sad"); }) == AFFECTRT_INPUT);
   return 0;
 }

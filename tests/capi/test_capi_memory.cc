@@ -123,11 +123,48 @@ long resident_kb() {
 
 affectrt_text text_of(const char* data) { return {data, AFFECTRT_NUL_TERMINATED, nullptr, 0}; }
 
+void fail_conversations(const char* path) {
+  affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
+  options.num_threads = 1;
+  affectrt_model* held = nullptr;
+  CHECK_OK(affectrt_model_load_file(path, &options, &held));
+  affectrt_conversation* conversation = nullptr;
+  char* told = nullptr;
+  char* state = nullptr;
+  const auto forget = [&] {
+    affectrt_json_destroy(told);
+    affectrt_json_destroy(state);
+    affectrt_conversation_destroy(conversation);
+    told = state = nullptr;
+    conversation = nullptr;
+  };
+  fail_each(
+      "conversation",
+      [&]() -> affectrt_status {
+        forget();
+        affectrt_status status = affectrt_conversation_create(held, nullptr, &conversation);
+        if (status != AFFECTRT_OK) return status;
+        const affectrt_turn turn = {conversation, "A", 1, "so happy", 8, nullptr};
+        status = affectrt_conversation_add(&turn, 1, nullptr, &told);
+        if (status != AFFECTRT_OK) return forget(), status;
+        status = affectrt_conversation_save(conversation, &state);
+        affectrt_conversation_destroy(conversation);
+        conversation = nullptr;
+        if (status != AFFECTRT_OK) return forget(), status;
+        status = affectrt_conversation_restore(held, state, AFFECTRT_NUL_TERMINATED, &conversation);
+        if (status != AFFECTRT_OK) forget();
+        return status;
+      },
+      forget);
+  affectrt_model_destroy(held);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CHECK(argc == 2);
   const char* path = argv[1];
+  fail_conversations(path);
   for (const int32_t threads : {1, 2}) {
     affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
     options.num_threads = threads;

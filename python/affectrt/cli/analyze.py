@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
 from ..errors import Error, InputError, NotFoundError
 from ..model import Model
 from ..results import Label, Result
+from ..turns import Turn
 from .common import (
     EXIT_OK,
     EXIT_PARTIAL,
@@ -26,6 +27,7 @@ from .common import (
     note,
     positive,
 )
+from .dialogues import Turns, arc_format, subtitle, write_arc
 from .progress import ProgressLine
 from .readers import READERS, BadLine, Columns, LineReader, Pause, Row
 from .terminal import (
@@ -43,7 +45,8 @@ from .terminal import (
 SUMMARY = "the emotions of a text or of every row of a file"
 DESCRIPTION = """\
 Answers for one text, for every row of a .txt (one text a line), .jsonl ({"text": ...} a line),
-.csv or .tsv file, or for the lines of standard input ("-").
+.json, .csv or .tsv file, or for the lines of standard input ("-"). Rows that have a "speaker", or
+stand under "turns", are turns of a conversation: each is answered in the light of those before it.
 
 With --json each answer is one JSON object on a line:
   {"text": ..., "emotions": [{"label": ..., "score": ...}, ...], "decided": [...], "unsure": ...}
@@ -52,6 +55,7 @@ long, and "heads" where the model has several. Files of any size are read in sma
 that cannot be used are reported on stderr by line number, and the rest is answered (exit code 3).
 """
 
+Answer: TypeAlias = Result | Turn
 _CHUNK_ROWS = 256
 _CHUNK_CHARS = 1 << 18
 _SHOWN_BYTES = 200  # of a text, when it is quoted in a table
@@ -76,6 +80,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pair-column", metavar="NAME", help="column or key of a second text")
     parser.add_argument("--pair", metavar="TEXT", help="second text, beside a TEXT")
+    parser.add_argument(
+        "--speaker-column", metavar="NAME", help='column or key of the speaker (default: "speaker")'
+    )
+    parser.add_argument(
+        "--conversation",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether rows are turns of a conversation (default: where they have a speaker)",
+    )
+    parser.add_argument(
+        "--heads", metavar="NAMES", help="the heads that answer, as in emotion,vad (default: all)"
+    )
+    parser.add_argument(
+        "--arc", metavar="FILE", help="draw a conversation's course of emotions: .svg, .html, .png"
+    )
     parser.add_argument(
         "--line-numbers", action="store_true", help='add "line", the row\'s line in the file'
     )
@@ -116,14 +135,14 @@ class _Source:
 
 def _kind_of_file(path: str, given: str | None) -> str:
     suffix = os.path.splitext(path)[1].lower().lstrip(".")
-    suffix = {"json": "jsonl", "ndjson": "jsonl"}.get(suffix, suffix)
+    suffix = {"ndjson": "jsonl"}.get(suffix, suffix)
     if given is not None:
         return given
     if suffix in READERS:
         return suffix
     raise UsageError(
-        f"{path!r} is a file, but not .txt, .jsonl, .csv or .tsv; say what it is with --format "
-        "(--format text analyses the word itself)"
+        f"{path!r} is a file, but not .txt, .jsonl, .json, .csv or .tsv; say what it is with "
+        "--format (--format text analyses the word itself)"
     )
 
 
@@ -154,7 +173,7 @@ def _short_float(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def to_json(result: Result, line: int | None = None) -> str:
+def to_json(result: Answer, line: int | None = None, dialogue: str | None = None) -> str:
     """`result.to_dict()` on one line, with float32 scores in their shortest form."""
 
     def shorten(value: Any) -> Any:
@@ -167,6 +186,8 @@ def to_json(result: Result, line: int | None = None) -> str:
         return value
 
     record = shorten(result.to_dict())
+    if dialogue is not None:
+        record = {"dialogue": dialogue, **record}
     if line is not None:
         record = {"line": line, **record}
     return json.dumps(record, ensure_ascii=False)
@@ -187,27 +208,55 @@ def _chunks(items: Iterator[Row | BadLine | Pause], eager: bool) -> Iterator[lis
         yield chunk
 
 
-def _answer_rows(
-    model: Model, rows: list[Row]
-) -> Iterator[tuple[Row, Result] | tuple[Row, InputError]]:
-    """Answers in order; a row that the model refuses costs only itself."""
-    texts = [row.text if row.pair is None else (row.text, row.pair) for row in rows]
-    try:
-        yield from zip(rows, model(texts), strict=True)
-    except InputError:
-        for row, text in zip(rows, texts, strict=True):
-            try:
-                answer: Result | InputError = model(text)
-            except InputError as error:
-                answer = error
-            yield row, answer  # type: ignore[misc]  # mypy does not distribute the union
+class _Answers:
+    """Answers rows in order, as texts or as turns: what the first row is, all are."""
+
+    def __init__(self, model: Model, args: argparse.Namespace) -> None:
+        self._model = model
+        self._heads = heads_of(args)
+        self._asked: bool | None = args.conversation
+        self._draws = bool(args.arc)
+        self.turns: Turns | None = None
+
+    def __call__(self, rows: list[Row]) -> Iterator[tuple[Row, Answer | InputError]]:
+        """A row that the model refuses costs only itself."""
+        if self._asked is None:
+            self._asked = rows[0].speaker is not None
+        if self._asked:
+            if self.turns is None:
+                self.turns = Turns(self._model, self._heads, self._draws)
+            yield from self.turns.answer(rows)
+            return
+        if self._draws:
+            raise InputError("--arc draws a conversation; the first row has no speaker")
+        texts = [row.text if row.pair is None else (row.text, row.pair) for row in rows]
+        try:
+            yield from zip(rows, self._model(texts, heads=self._heads), strict=True)
+        except InputError:
+            for row, text in zip(rows, texts, strict=True):
+                try:
+                    answer: Result | InputError = self._model(text, heads=self._heads)
+                except InputError as error:
+                    answer = error
+                yield row, answer
+
+
+def heads_of(args: argparse.Namespace) -> list[str] | None:
+    """The names that --heads gives."""
+    if args.heads is None:
+        return None
+    return [name.strip() for name in args.heads.split(",") if name.strip()]
 
 
 def _answer_file(
-    model: Model, source: _Source, args: argparse.Namespace, write: Callable[[int, Result], None]
+    answer: _Answers,
+    source: _Source,
+    args: argparse.Namespace,
+    write: Callable[[Row, Answer], None],
 ) -> _Tally:
     lines = LineReader(source.stream, source.name)
-    items = READERS[source.kind](lines, Columns(args.text_column, args.pair_column))
+    columns = Columns(args.text_column, args.pair_column, args.speaker_column)
+    items = READERS[source.kind](lines, columns)
     tally = _Tally()
     show = args.progress if args.progress is not None or source.total_bytes else False
     with ProgressLine(source.total_bytes, shown=show) as progress:
@@ -218,14 +267,14 @@ def _answer_file(
                 if isinstance(item, BadLine):
                     tally.report(source.name, item)
             rows = [item for item in chunk if isinstance(item, Row)]
-            answers = list(_answer_rows(model, rows)) if rows else []
+            answers = list(answer(rows)) if rows else []
             if not args.out:
                 progress.clear()
-            for row, answer in answers:
-                if isinstance(answer, InputError):
-                    tally.report(source.name, BadLine(row.line, str(answer)))
+            for row, one in answers:
+                if isinstance(one, InputError):
+                    tally.report(source.name, BadLine(row.line, str(one)))
                 else:
-                    write(row.line, answer)
+                    write(row, one)
                     tally.answered += 1
             if arriving and not args.out:
                 sys.stdout.flush()
@@ -247,14 +296,21 @@ def _run_file(model: Model, source: _Source, args: argparse.Namespace) -> int:
         else:
             file = sys.stdout
 
-        def write_json(line: int, result: Result) -> None:
-            file.write(to_json(result, line if args.line_numbers else None) + "\n")
+        def write_json(row: Row, answer: Answer) -> None:
+            line = row.line if args.line_numbers else None
+            file.write(to_json(answer, line, row.dialogue) + "\n")
 
         write = write_json if args.out or args.json else _TableWriter(args.top).write
-        tally = _answer_file(model, source, args, write)
+        answers = _Answers(model, args)
+        tally = _answer_file(answers, source, args, write)
         file.flush()
         if tally.failed and not tally.answered:
             raise InputError(f"{source.name}: none of its {tally.failed} lines could be used")
+        if args.arc:
+            kept = answers.turns.kept if answers.turns is not None else []
+            name = os.path.splitext(os.path.basename(source.name))[0]
+            write_arc(args.arc, kept, name, subtitle(model))
+            note(f"picture written to {args.arc}")
     if args.out:
         note(f"{tally.answered:,} answers written to {args.out}")
     if tally.failed:
@@ -275,14 +331,17 @@ class _TableWriter:
         self._bold = use_colour(sys.stdout)
         self._headed = False
 
-    def write(self, line: int, result: Result) -> None:
+    def write(self, row: Row, answer: Answer) -> None:
+        result = answer.result if isinstance(answer, Turn) else answer
         if not self._headed:
             head = f"{'line':>6}  {fit('answer', self._answer_width - 2)}  text"
             print(bold(head, self._bold))
             self._headed = True
-        answer = fit(self._answer(result), self._answer_width - 2)
+        shown = fit(self._answer(result), self._answer_width - 2)
         text = result.text if result.pair is None else f"{result.text} + {result.pair}"
-        print(f"{line:>6}  {answer}  {fit(text, self._text_width).rstrip()}")
+        if isinstance(answer, Turn):
+            text = f"{answer.speaker}: {text}"
+        print(f"{row.line:>6}  {shown}  {fit(text, self._text_width).rstrip()}")
 
     def _answer(self, result: Result) -> str:
         head = next(iter(result.heads.values()))
@@ -335,7 +394,7 @@ def _card(result: Result, top: int) -> str:
 
 
 def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
-    result = model(text if args.pair is None else (text, args.pair))
+    result = model(text if args.pair is None else (text, args.pair), heads=heads_of(args))
     if args.out:
         with atomic_writer(args.out) as file:
             file.write(to_json(result) + "\n")
@@ -348,6 +407,8 @@ def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.arc:
+        arc_format(args.arc)
     given: str | None = args.input
     if given is None:
         if sys.stdin is None or sys.stdin.isatty():
@@ -356,8 +417,11 @@ def run(args: argparse.Namespace) -> int:
     source = _source(given, args.format)
     if source is not None and args.pair is not None:
         raise UsageError("--pair goes with a TEXT; for files, say --pair-column")
-    if source is None and (args.text_column or args.pair_column or args.line_numbers):
+    columns = (args.text_column, args.pair_column, args.speaker_column)
+    if source is None and (any(columns) or args.line_numbers):
         raise UsageError("--text-column, --pair-column and --line-numbers go with files")
+    if source is None and (args.arc or args.conversation):
+        raise UsageError("--arc and --conversation go with files of turns")
     try:
         model = load_model(args)
     except Error:

@@ -29,9 +29,10 @@ class Point:
 
     speaker: str
     text: str
-    answer: str  # what stands beside the point
+    answer: str  # what stands beside the point; "" for nothing
     valence: float  # in [-1, 1]
     shares: Mapping[str, float]  # group name -> share, summing to 1
+    causes: tuple[int, ...] = ()  # places of earlier points that caused its emotion
 
 
 class _Canvas:
@@ -132,9 +133,25 @@ def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: lis
         f'<path d="{area}" fill="{_UNPLEASANT}" fill-opacity="0.35" clip-path="url(#below)"/>'
     )
     canvas.add(f'<path d="{curve}" fill="none" stroke="{_INK}" stroke-width="2.5"/>')
+    _causes(canvas, points, places)
     _answers(canvas, points, places)
     for (x, y), point, speaker in zip(places, points, who, strict=True):
         _marker(canvas, x, y, speaker, f"{point.speaker}: {point.text}")
+
+
+def _causes(
+    canvas: _Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]
+) -> None:
+    """A dotted line from each cause to its effect."""
+    for point, (x, y) in zip(points, places, strict=True):
+        for cause in point.causes:
+            x0, y0 = places[cause]
+            bend = min(y0, y) - 24 - 0.08 * (x - x0)
+            canvas.add(
+                f'<path d="M{x0:.1f},{y0:.1f} Q{(x0 + x) / 2:.1f},{bend:.1f} {x:.1f},{y:.1f}" '
+                f'fill="none" stroke="{_MUTED}" stroke-width="1.2" stroke-dasharray="2 4">'
+                f"<title>turn {cause + 1} is a cause</title></path>"
+            )
 
 
 def _answers(
@@ -143,6 +160,8 @@ def _answers(
     """Writes each answer above or below its point, where it covers nothing written before."""
     taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in places]
     for index, ((x, y), point) in enumerate(zip(places, points, strict=True)):
+        if not point.answer:
+            continue
         neighbours = [places[i][1] for i in (index - 1, index + 1) if 0 <= i < len(places)]
         is_valley = bool(neighbours) and y > sum(neighbours) / len(neighbours)
         above, below = (-16, -34, -52), (27, 45, 63)
@@ -221,12 +240,15 @@ def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
     _arc(canvas, points, xs, who)
     canvas.text(24, _BARS_TOP - 20, "Mix of emotions", size=14, weight=700)
     _bars(canvas, points, xs, step)
+    every = -(-len(points) // 40)  # numbers and names that find room
     for index, (x, point) in enumerate(zip(xs, points, strict=True)):
+        if index % every:
+            continue
         canvas.text(x, _BARS_TOP + _BARS_HEIGHT + 22, str(index + 1), anchor="middle", fill=_MUTED)
         canvas.text(
             x,
             _BARS_TOP + _BARS_HEIGHT + 41,
-            fit(point.speaker, max(3, int(step / 8))).rstrip(),
+            fit(point.speaker, max(3, int(every * step / 8))).rstrip(),
             anchor="middle",
             fill=_SPEAKER_COLOURS[who[index] % len(_SPEAKER_COLOURS)],
             weight=600,

@@ -6,12 +6,11 @@ import argparse
 import json
 import sys
 
-from ..errors import InputError
-from ..results import HeadResult, Result
-from .arc_svg import Point, arc_svg
-from .common import EXIT_OK, add_model_arguments, atomic_writer, load_model, note
-from .conversation import CONVERSATION, TITLE, Turn
-from .emotion_groups import group_of, shares, valence
+from ..results import HeadResult
+from ..turns import Turn
+from .common import EXIT_OK, add_model_arguments, load_model, note
+from .conversation import CONVERSATION, TITLE
+from .dialogues import subtitle, write_arc
 from .terminal import bar, bold, cells, fit, stdout_is_unicode, terminal_width, use_colour, wrap
 
 SUMMARY = "analyse a conversation: a table and an emotion-arc picture"
@@ -24,22 +23,12 @@ expresses, and draws the course of its emotions as an SVG picture.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument(
-        "--out", metavar="FILE.svg", default="arc.svg", help="the picture (default: arc.svg)"
+        "--out",
+        metavar="FILE",
+        default="arc.svg",
+        help="the picture: .svg, .html or .png (default: arc.svg)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a turn, no table")
-
-
-def _emotion_head(result: Result) -> HeadResult:
-    """The first head that names feelings on both sides; the picture is drawn of it."""
-    for head in result.heads.values():
-        groups = [group_of(label.label) for label in head.labels]
-        sides = {group.valence for group in groups if group is not None}
-        if head.task != "regression" and {1, -1} <= sides:
-            return head
-    raise InputError(
-        "the demo needs a model with emotion labels, pleasant and unpleasant ones; "
-        "leave --model out for the embedded one"
-    )
 
 
 def _answer(head: HeadResult, count: int) -> list[tuple[str, float]]:
@@ -49,7 +38,8 @@ def _answer(head: HeadResult, count: int) -> list[tuple[str, float]]:
     return [(name, values[name]) for name in names[:count]]
 
 
-def _table(turns: tuple[Turn, ...], heads: list[HeadResult]) -> str:
+def _table(turns: list[Turn]) -> str:
+    heads = [next(iter(turn.heads.values())) for turn in turns]
     unicode, strong = stdout_is_unicode(), use_colour(sys.stdout)
     width = terminal_width(maximum=110)
     name_width = max(cells(turn.speaker) for turn in turns)
@@ -76,23 +66,15 @@ def _table(turns: tuple[Turn, ...], heads: list[HeadResult]) -> str:
 
 def run(args: argparse.Namespace) -> int:
     model = load_model(args)
-    results = model([turn.text for turn in CONVERSATION])
-    heads = [_emotion_head(result) for result in results]
-    points = []
-    for turn, head in zip(CONVERSATION, heads, strict=True):
-        parts = shares(head.values)
-        names = [name for name, _ in _answer(head, 1)]
-        points.append(Point(turn.speaker, turn.text, names[0], valence(parts), parts))
-    precision = f" ({model.info.precision})" if model.info.precision else ""
-    subtitle = f"Emotion arc of a conversation, by model {model.info.name!r}{precision}"
-    with atomic_writer(args.out) as file:
-        file.write(arc_svg(points, TITLE, subtitle))
+    conversation = model.conversation()
+    turns = conversation.add_all([(turn.speaker, turn.text) for turn in CONVERSATION])
+    write_arc(args.out, turns, TITLE, subtitle(model))
     if args.json:
-        for turn, result in zip(CONVERSATION, results, strict=True):
-            print(json.dumps({"speaker": turn.speaker, **result.to_dict()}, ensure_ascii=False))
+        for turn in turns:
+            print(json.dumps(turn.to_dict(), ensure_ascii=False))
     else:
         print(bold(TITLE, use_colour(sys.stdout)) + "\n")
-        print(_table(CONVERSATION, heads))
-        print("\n ?  the model is unsure\n" if any(head.unsure for head in heads) else "")
+        print(_table(turns))
+        print("\n ?  the model is unsure\n" if any(turn.unsure for turn in turns) else "")
     note(f"picture written to {args.out}")
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""Rows of text out of .txt, .jsonl, .csv and .tsv, in bounded memory.
+"""Rows of text out of .txt, .jsonl, .json, .csv and .tsv, all but .json in bounded memory.
 
 A line that cannot be used becomes a `BadLine` with its number and the reason; the lines after it
 are read as if it were not there. Blank lines are no rows.
@@ -24,6 +24,8 @@ class Row:
     line: int  # counted from 1; of a record over several lines, the first
     text: str
     pair: str | None = None
+    speaker: str | None = None  # of a turn; "" where there should be one
+    dialogue: str | None = None  # that the turn belongs to, where a file has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Columns:
 
     text: str | None = None  # None: "text"
     pair: str | None = None
+    speaker: str | None = None  # None: "speaker"
 
 
 class LineReader:
@@ -109,14 +112,22 @@ def _unusable(text: str) -> str | None:
     return None
 
 
-def _row(line: int, text: str, pair: str | None = None) -> Row | BadLine:
+def _row(
+    line: int,
+    text: str,
+    pair: str | None = None,
+    speaker: str | None = None,
+    dialogue: str | None = None,
+) -> Row | BadLine:
     reason = _unusable(text)
-    if reason is None and pair:
-        try:
-            pair.encode("utf-8")
-        except UnicodeEncodeError as error:
-            reason = f"the pair has a lone surrogate at character {error.start + 1}"
-    return Row(line, text, pair) if reason is None else BadLine(line, reason)
+    for name, part in (("pair", pair), ("speaker", speaker)):
+        if reason is None and part:
+            try:
+                part.encode("utf-8")
+            except UnicodeEncodeError as error:
+                reason = f"the {name} has a lone surrogate at character {error.start + 1}"
+    row = Row(line, text, pair, speaker, dialogue)
+    return row if reason is None else BadLine(line, reason)
 
 
 def _text_lines(lines: LineReader) -> Iterator[tuple[int, str] | BadLine | Pause]:
@@ -143,7 +154,9 @@ def read_txt(lines: LineReader, columns: Columns) -> Iterator[Item]:
             yield _row(*entry)
 
 
-def _from_record(line: int, record: Mapping[str, Any], columns: Columns) -> Row | BadLine:
+def _from_record(
+    line: int, record: Mapping[str, Any], columns: Columns, dialogue: str | None = None
+) -> Row | BadLine:
     text_key = columns.text or "text"
     if text_key not in record:
         keys = ", ".join(map(str, record)) or "none"
@@ -158,7 +171,32 @@ def _from_record(line: int, record: Mapping[str, Any], columns: Columns) -> Row 
         return BadLine(line, f'"{text_key}" is {_json_kind(text)}, not a string')
     if pair is not None and not isinstance(pair, str):
         return BadLine(line, f'"{pair_key}" is {_json_kind(pair)}, not a string')
-    return _row(line, text, pair)
+    speaker_key = columns.speaker or "speaker"
+    speaker = record.get(speaker_key, "" if dialogue is not None else None)
+    if isinstance(speaker, int) and not isinstance(speaker, bool):
+        speaker = str(speaker)
+    if speaker_key in record and not isinstance(speaker, str | None):
+        return BadLine(line, f'"{speaker_key}" is {_json_kind(speaker)}, not a string')
+    if speaker_key in record and speaker is None:
+        speaker = ""
+    return _row(line, text, pair, speaker, dialogue)
+
+
+def _rows_of(line: int, record: object, columns: Columns, number: int) -> Iterator[Row | BadLine]:
+    """The rows of one JSON value: a text, an object of one, or a dialogue of {"turns": [...]}."""
+    if isinstance(record, str):
+        yield _row(line, record)
+    elif not isinstance(record, dict):
+        yield BadLine(line, f"{_json_kind(record)}, not an object or a string")
+    elif isinstance(turns := record.get("turns"), list) and (columns.text or "text") not in record:
+        name = record.get("id", number)
+        for place, turn in enumerate(turns, start=1):
+            if isinstance(turn, dict):
+                yield _from_record(line, turn, columns, str(name))
+            else:
+                yield BadLine(line, f"turn {place} is {_json_kind(turn)}, not an object")
+    else:
+        yield _from_record(line, record, columns)
 
 
 def _json_kind(value: object) -> str:
@@ -167,7 +205,9 @@ def _json_kind(value: object) -> str:
 
 
 def read_jsonl(lines: LineReader, columns: Columns) -> Iterator[Item]:
-    """One JSON object a line, with the text under "text", or one JSON string a line."""
+    """One JSON object a line, with the text under "text" or a dialogue's under "turns", or one JSON
+    string a line."""
+    dialogues = 0
     for entry in _text_lines(lines):
         if not isinstance(entry, tuple):
             yield entry
@@ -184,12 +224,44 @@ def read_jsonl(lines: LineReader, columns: Columns) -> Iterator[Item]:
             where = f" at character {error.pos + 1}" if hasattr(error, "pos") else ""
             yield BadLine(number, f"not JSON: {reason}{where}")
         else:
-            if isinstance(record, str):
-                yield _row(number, record)
-            elif isinstance(record, dict):
-                yield _from_record(number, record, columns)
-            else:
-                yield BadLine(number, f"{_json_kind(record)}, not an object or a string")
+            dialogues += 1
+            yield from _rows_of(number, record, columns, dialogues)
+
+
+def read_json(lines: LineReader, columns: Columns) -> Iterator[Item]:
+    """One JSON document: an object or an array of what a line of JSONL may be; or such lines.
+
+    Rows of an array have their place in it as their line.
+    """
+    raw = []
+    for entry in lines:
+        if isinstance(entry, Pause):
+            continue
+        number, line = entry
+        if isinstance(line, BadLine) or lines.bytes_read > LINE_LIMIT_BYTES:
+            raise InputError(
+                f"{lines.name} is more than {LINE_LIMIT_BYTES >> 20} MiB of one JSON document; "
+                "write one object a line, as .jsonl"
+            )
+        raw.append((number, line))
+    try:
+        document = json.loads(b"\n".join(line for _, line in raw))
+    except (ValueError, RecursionError):  # lines of JSON, or what reading them will complain of
+        yield from read_jsonl(_Lines(raw, lines), columns)
+        return
+    records = document if isinstance(document, list) else [document]
+    for place, record in enumerate(records, start=1):
+        yield from _rows_of(place, record, columns, place)
+
+
+class _Lines(LineReader):
+    """Lines that are read already."""
+
+    def __init__(self, raw: list[tuple[int, bytes]], like: LineReader) -> None:
+        self.name, self.bytes_read, self._raw = like.name, like.bytes_read, raw
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | BadLine] | Pause]:
+        yield from self._raw
 
 
 class _CsvLines:
@@ -213,7 +285,8 @@ class _CsvLines:
 
 def _header(first: str, columns: Columns, name: str) -> tuple[str, list[str]]:
     """The delimiter and the column names: those under which the wanted columns exist."""
-    wanted = [columns.text or "text", *([columns.pair] if columns.pair is not None else [])]
+    others = (columns.pair, columns.speaker)
+    wanted = [columns.text or "text", *(name for name in others if name is not None)]
     readings: list[tuple[str, list[str]]] = []
     for delimiter in _DELIMITERS:
         try:
@@ -226,7 +299,9 @@ def _header(first: str, columns: Columns, name: str) -> tuple[str, list[str]]:
         readings.append((delimiter, names))
     names = max((names for _, names in readings), key=len)
     missing = next(column for column in wanted if column not in names)
-    option = "--text-column" if missing == wanted[0] else "--pair-column"
+    option = "--text-column"
+    if missing != wanted[0]:
+        option = "--pair-column" if missing == columns.pair else "--speaker-column"
     known = ", ".join(printed or '""' for printed in names)
     raise InputError(f'{name} has no column "{missing}"; it has: {known}; choose with {option}')
 
@@ -242,6 +317,8 @@ def read_csv(lines: LineReader, columns: Columns) -> Iterator[Item]:
     delimiter, names = _header(first, columns, lines.name)
     text_at = names.index(columns.text or "text")
     pair_at = names.index(columns.pair) if columns.pair is not None else None
+    speaker = columns.speaker or "speaker"
+    speaker_at = names.index(speaker) if speaker in names else None
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     while True:
         line = source.number + 1
@@ -253,25 +330,28 @@ def read_csv(lines: LineReader, columns: Columns) -> Iterator[Item]:
             yield BadLine(line, f"not CSV: {error}")
             continue
         if record:
-            yield _from_fields(line, record, len(names), text_at, pair_at)
+            yield _from_fields(line, record, len(names), (text_at, pair_at, speaker_at))
 
 
 def _from_fields(
-    line: int, record: list[str], width: int, text_at: int, pair_at: int | None
+    line: int, record: list[str], width: int, places: tuple[int, int | None, int | None]
 ) -> Row | BadLine:
     if len(record) != width:
         return BadLine(line, f"{len(record)} fields where the header has {width}")
-    wanted = record[text_at] + (record[pair_at] if pair_at is not None else "")
+    text, pair, speaker = (None if place is None else record[place] for place in places)
+    assert text is not None
+    wanted = text + (pair or "") + (speaker or "")
     try:
         wanted.encode("utf-8")
     except UnicodeEncodeError:
         return BadLine(line, "not UTF-8; save the file as UTF-8")
-    return _row(line, record[text_at], record[pair_at] if pair_at is not None else None)
+    return _row(line, text, pair, speaker)
 
 
 READERS: dict[str, Callable[[LineReader, Columns], Iterator[Item]]] = {
     "txt": read_txt,
     "jsonl": read_jsonl,
+    "json": read_json,
     "csv": read_csv,
     "tsv": read_csv,
 }

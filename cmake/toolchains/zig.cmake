@@ -1,0 +1,21 @@
+# Cross-compiles with the clang of PyPI's ziglang, which brings headers and libraries of the target:
+# -DAFFECTRT_ZIG=PATH_OF_zig -DAFFECTRT_ZIG_TARGET=x86_64-windows-gnu (or aarch64-macos, ...).
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES AFFECTRT_ZIG AFFECTRT_ZIG_TARGET)
+if(AFFECTRT_ZIG_TARGET MATCHES "windows")
+  set(CMAKE_SYSTEM_NAME Windows)
+elseif(AFFECTRT_ZIG_TARGET MATCHES "macos")
+  set(CMAKE_SYSTEM_NAME Darwin)
+else()
+  set(CMAKE_SYSTEM_NAME Linux)
+endif()
+string(REGEX MATCH "^[^-]+" CMAKE_SYSTEM_PROCESSOR "${AFFECTRT_ZIG_TARGET}")
+set(CMAKE_C_COMPILER ${AFFECTRT_ZIG} cc -target ${AFFECTRT_ZIG_TARGET})
+set(CMAKE_CXX_COMPILER ${AFFECTRT_ZIG} c++ -target ${AFFECTRT_ZIG_TARGET})
+set(CMAKE_RC_COMPILER ${AFFECTRT_ZIG} rc)
+# `zig ar` is two words, which CMAKE_AR cannot be.
+set(CMAKE_AR ${AFFECTRT_ZIG})
+set(CMAKE_CXX_ARCHIVE_CREATE "<CMAKE_AR> ar qc <TARGET> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_APPEND "<CMAKE_AR> ar q <TARGET> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_FINISH "<CMAKE_AR> ranlib <TARGET>")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(AFFECTRT_STATIC_CXX OFF CACHE BOOL "zig links its own statically" FORCE)

@@ -1,0 +1,126 @@
+"""Writes the seeds of the fuzz targets: `python tests/fuzz/make_seeds.py` (from any folder).
+
+Small files, one feature each, so that mutation starts from what the readers accept. What the fuzzer
+found is kept beside them by hand, in files whose names begin with `found-`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import attacks.model_files as files
+import tokenizer_zoo as zoo
+
+SEEDS = Path(__file__).resolve().parent / "seeds"
+CORPUS = ["I am so happy!", "naïve CAFÉ 東京 it's 12,345.67", "so sad \U0001f600 I'm here"]
+TOKENIZERS = {
+    "bert-uncased": 60,
+    "llama2": 320,
+    "llama3": 290,
+    "roberta-prefix": 290,
+    "unigram-nfkc-bytes": 300,
+    "word-level": 30,
+}
+PATTERNS = [
+    zoo.GPT4_SPLIT,
+    r"'s|'t|'re| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    r"(?i)(?:ab|a)*+c(?<=c)\b[[:alpha:]&&[^x-z]]{2,3}?(?=d|$)",
+    r"(?<!a)(?>x|xy)[^\W\d_]\h\R?\X\Aend\z",
+]
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 36,
+    "num_attention_heads": 3,
+    "intermediate_size": 50,
+    "num_hidden_layers": 2,
+    "vocab_size": 11,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "affectrt": {"pooling": "mean"},
+}
+MODERNBERT = {
+    "model_type": "modernbert",
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "vocab_size": 40,
+    "max_position_embeddings": 64,
+    "global_attn_every_n_layers": 3,
+    "global_rope_theta": 160000.0,
+    "local_rope_theta": 10000.0,
+    "local_attention": 16,
+    "norm_eps": 1e-5,
+    "classifier_pooling": "mean",
+}
+WHISPER = {
+    "model_type": "whisper",
+    "d_model": 64,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 128,
+    "num_mel_bins": 80,
+    "max_source_positions": 100,
+    "activation_function": "gelu",
+}
+EXPORTED = {
+    "model_type": "bert",
+    "id2label": {"0": "joy", "1": "fear"},
+    "label2id": {"joy": 0, "fear": 1},
+    "problem_type": "multi_label_classification",
+    "max_position_embeddings": 512,
+}
+TENSORS = {
+    "__metadata__": {"format": "pt"},
+    "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    "b": {"dtype": "I8", "shape": [4], "data_offsets": [24, 28]},
+}
+
+
+def put(target: str, name: str, data: bytes) -> None:
+    folder = SEEDS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def main() -> None:
+    good = files.pack(files.records())
+    put("model_file", "image", b"\0" + good)
+    put("model_file", "image-verified", b"\1" + good)
+    put("model_file", "config", b"\3" + dumped(BERT))
+    put("json_files", "manifest", b"\0" + dumped(files.manifest()))
+    for name, config in (("bert", BERT), ("modernbert", MODERNBERT)):
+        put("json_files", name, b"\1" + dumped(config))
+    put("json_files", "export", b"\2" + dumped(EXPORTED) + b'\xff{"model_max_length": 128}')
+    put("json_files", "whisper", b"\3" + dumped(WHISPER))
+    header = dumped(TENSORS)
+    header += b" " * (-len(header) % 8)
+    put("safetensors", "two", len(header).to_bytes(8, "little") + header + bytes(28))
+    tensor = b"\x08\x02\x10\x01\x22\x04\x00\x00\x80\x3f\x42\x01w"
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    put("onnx_graph", "weight", b"\x08\x08\x3a" + bytes([len(graph)]) + graph)
+    for number, pattern in enumerate(PATTERNS):
+        text = "I'm so happy!! abacxd 123 xyé\n"
+        put("regex", f"pattern-{number}", f"{pattern}".encode() + b"\xff" + text.encode())
+    for number, (name, vocabulary) in enumerate(sorted(TOKENIZERS.items())):
+        state = json.loads(zoo.ZOO[name](CORPUS, vocabulary).to_str())
+        text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+        put("tokenizer_json", f"{name}.json", text.encode())
+        put("text", f"{name}-plain", bytes([number, 0, 0]) + CORPUS[1].encode())
+        put("text", f"{name}-cut", bytes([number, 0x14, 0x2A]) + b"I am\xffso sad")
+    # Each byte is an operation of capi_calls.cc: load, analyse, ask, predict, tokenise, destroy.
+    put("capi_calls", "once", bytes(range(16)) * 3 + b"I am so happy!")
+    put("capi_calls", "texts", b"\0\0\1\0\2so sad\xff!\3\1\0\4\0\5\1\0\6\0\7\0" * 2)
+
+
+if __name__ == "__main__":
+    main()
