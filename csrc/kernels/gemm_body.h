@@ -57,12 +57,14 @@ struct TileF32 {
 
 template <class S>
 struct DotU8S8 {
+  static constexpr bool kOfBytes = true;
   static typename S::TileI dot(typename S::TileI sum, typename S::TileI a, typename S::TileI b) {
     return S::dot_u8s8(sum, a, b);
   }
 };
 template <class S>
 struct DotS16S16 {
+  static constexpr bool kOfBytes = false;
   static typename S::TileI dot(typename S::TileI sum, typename S::TileI a, typename S::TileI b) {
     return S::dot_s16s16(sum, a, b);
   }
@@ -137,12 +139,22 @@ inline void for_row_tiles(size_t rows, Body body) {
   }
 }
 
-// x[kPanels] to c; `at` is where c, and residual, hold them.
-template <class S, Epilogue kEpilogue, int kPanels>
+template <class S, bool kOfBytes>
+inline typename S::F gelu_of_sum(typename S::F x) {
+  if constexpr (kOfBytes) {
+    return gelu_of_codes<S>(x);
+  } else {
+    return gelu<S>(x);
+  }
+}
+
+// x[kPanels] to c; `at` is where c, and residual, hold them. `kOfBytes`: the sums are of 8-bit
+// codes.
+template <class S, Epilogue kEpilogue, bool kOfBytes, int kPanels>
 inline void finish_row(typename S::F (&x)[kPanels], const float* residual, float* c, size_t at) {
   if constexpr (kEpilogue == Epilogue::kBiasGelu && kPanels == 4) {
     using Four = Two<Two<S>>;
-    const typename Four::F y = gelu<Four>({{x[0], x[1]}, {x[2], x[3]}});
+    const typename Four::F y = gelu_of_sum<Four, kOfBytes>({{x[0], x[1]}, {x[2], x[3]}});
     S::store(c + at, y.a.a);
     S::store(c + at + 16, y.a.b);
     S::store(c + at + 32, y.b.a);
@@ -152,7 +164,7 @@ inline void finish_row(typename S::F (&x)[kPanels], const float* residual, float
 #pragma GCC unroll 4
   for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
     typename S::F y = x[p];
-    if constexpr (kEpilogue == Epilogue::kBiasGelu) y = gelu<S>(y);
+    if constexpr (kEpilogue == Epilogue::kBiasGelu) y = gelu_of_sum<S, kOfBytes>(y);
     if constexpr (kEpilogue == Epilogue::kBiasResidual) {
       y = S::add(y, S::load(residual + at + p * 16));
     }
@@ -196,7 +208,7 @@ struct GemmIntDriver {
           x[p] =
               S::fma(exact, S::mul(scale, S::load(g.b_scale + column)), S::load(g.bias + column));
         }
-        finish_row<S, kEpilogue>(x, g.residual, g.c, at);
+        finish_row<S, kEpilogue, Dot::kOfBytes>(x, g.residual, g.c, at);
       }
     });
   }
@@ -247,7 +259,7 @@ struct GemmF32Driver {
         for (size_t p = 0; p < static_cast<size_t>(kPanels); ++p) {
           x[p] = S::add(S::load(sums + (r * kPanels + p) * 16), S::load(g.bias + (panel + p) * 16));
         }
-        finish_row<S, kEpilogue>(x, g.residual, g.c, at);
+        finish_row<S, kEpilogue, false>(x, g.residual, g.c, at);
       }
     });
   }
