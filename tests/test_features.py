@@ -281,7 +281,7 @@ def test_sample_types_and_channels() -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(samples: Any, rate: Any, message: str) -> None:
-    for call in (features.log_mel, features.fbank, features.mfcc, features.normalised_waveform):
+    for call in (features.log_mel, features.fbank, features.prosody, features.normalised_waveform):
         with pytest.raises(InputError, match=message):
             call(samples, rate)
         if "sample rate" not in message and "Hz" not in message:
@@ -324,6 +324,75 @@ def test_dull_clips_give_finite_features(samples: Any) -> None:
     assert np.isfinite(features.mfcc(clip, 16000, snip_edges=False)).all()
     assert np.isfinite(features.resample(clip, 16000, 48000)).all()
     assert np.isfinite(features.normalised_waveform(clip, 16000)).all()
+    found = features.prosody(np.resize(clip, (2000, *clip.shape[1:])) if len(clip) else clip, 16000)
+    assert np.isfinite(found.frames).all()
+    assert np.isfinite(list(found.functionals.values())).all()
+
+
+# --- prosody ---------------------------------------------------------------------------------
+
+
+def vowel(pitch: Array, formants: tuple[float, ...] = (700, 1200, 2600)) -> Array:
+    """A pulse train of that pitch (Hz a sample, 16 kHz) through resonances 80 Hz wide."""
+    pulses = np.diff(np.floor(np.cumsum(pitch / 16000.0)), prepend=0.0)
+    for hz in formants:
+        radius = np.exp(-np.pi * 80 / 16000)
+        a, b = 2 * radius * np.cos(2 * np.pi * hz / 16000), -(radius**2)
+        out = np.zeros(pulses.size + 2)
+        for i, x in enumerate(pulses):
+            out[i + 2] = x + a * out[i + 1] + b * out[i]
+        pulses = out[2:]
+    return (0.3 * pulses / np.abs(pulses).max()).astype(np.float32)
+
+
+@pytest.mark.parametrize("hz", [80.0, 120.0, 220.0, 400.0])
+def test_prosody_of_a_steady_vowel(hz: float) -> None:
+    found = features.prosody(vowel(np.full(16000, hz)), 16000)
+    inner = slice(5, -5)
+    assert found.voiced[inner].all()
+    assert np.abs(found.f0_hz[inner] / hz - 1).max() < 0.01
+    assert found.functionals["F0semitoneFrom27.5Hz_sma3nz_amean"] == pytest.approx(
+        12 * np.log2(hz / 27.5), abs=0.1
+    )
+    assert found["jitterLocal"][inner].max() < 0.01
+    assert found["shimmerLocaldB"][inner].max() < 1.0
+    assert np.median(found["HNRdBACF"][inner]) > 10
+    if hz <= 120:  # above, harmonics lie too far apart to show the resonances
+        assert np.median(found["F1frequency"][inner]) == pytest.approx(700, abs=60)
+        assert np.median(found["F2frequency"][inner]) == pytest.approx(1200, abs=80)
+        assert np.median(found["F3frequency"][inner]) == pytest.approx(2600, abs=100)
+
+
+def test_prosody_follows_pitch_and_pauses() -> None:
+    glide = vowel(np.linspace(110, 220, 16000))
+    found = features.prosody(np.concatenate([glide, np.zeros(8000, np.float32), glide]), 16000)
+    at = 0.03 + 0.01 * np.arange(len(found.frames))
+    spoken = ((at > 0.1) & (at < 0.9)) | ((at > 1.6) & (at < 2.4))
+    assert found.voiced[spoken].all()
+    assert not found.voiced[(at > 1.1) & (at < 1.4)].any()
+    expected = 110 + 110 * (at - 1.5 * (at > 1.25))
+    assert np.abs(found.f0_hz[spoken] / expected[spoken] - 1).max() < 0.03
+    assert found.functionals["VoicedSegmentsPerSec"] == pytest.approx(2 / 2.5, abs=0.05)
+    assert found.functionals["MeanUnvoicedSegmentLength"] == pytest.approx(0.5, abs=0.1)
+    assert found.functionals["F0semitoneFrom27.5Hz_sma3nz_meanRisingSlope"] == pytest.approx(
+        12, abs=4
+    )
+    assert len(found.functionals) == 88
+
+
+def test_prosody_units() -> None:
+    """A tone's level, doubled, in every quantity that has one."""
+    clip = vowel(np.full(16000, 150.0))
+    soft, loud = features.prosody([clip * 0.5, clip], 16000)
+    key = "equivalentSoundLevel_dBp"
+    assert loud.functionals[key] - soft.functionals[key] == pytest.approx(6.02, abs=0.01)
+    assert loud.functionals["loudness_sma3_amean"] == pytest.approx(
+        soft.functionals["loudness_sma3_amean"] * 4 ** (1 / 3), rel=0.01
+    )
+    for name in ("alphaRatio", "hammarbergIndex", "slope500-1500", "HNRdBACF", "F1frequency"):
+        np.testing.assert_allclose(loud[name], soft[name], rtol=1e-3, atol=1e-3)
+    with pytest.raises(KeyError, match="loudness"):
+        loud["nothing"]
 
 
 # --- files -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "audio/frame_features.h"
+#include "audio/prosody.h"
 #include "audio/resampler.h"
 #include "audio/samples.h"
 #include "audio/wav.h"
@@ -143,6 +144,27 @@ std::vector<Samples> resample(const Resampler& resampler, const std::vector<Samp
   return results;
 }
 
+// Of one clip at 16 kHz: (descriptors [frames, 25], functionals [88]).
+py::tuple prosody(const Samples& clip) {
+  std::vector<float> rows;
+  py::array_t<double> statistics(static_cast<py::ssize_t>(kFunctionals));
+  double* out = statistics.mutable_data();
+  {
+    const float* samples = clip.data();
+    const int64_t count = clip.size();
+    const py::gil_scoped_release no_gil;
+    rows = descriptors(samples, count);
+    double squares = 0.0;
+    for (int64_t i = 0; i < count; ++i)
+      squares += static_cast<double>(samples[i]) * static_cast<double>(samples[i]);
+    functionals(rows, squares / static_cast<double>(std::max<int64_t>(1, count)), out);
+  }
+  const auto columns = static_cast<py::ssize_t>(kDescriptors);
+  Samples matrix({static_cast<py::ssize_t>(rows.size()) / columns, columns});
+  if (!rows.empty()) std::memcpy(matrix.mutable_data(), rows.data(), rows.size() * sizeof(float));
+  return py::make_tuple(matrix, statistics);
+}
+
 // `work` appends to a vector without the GIL.
 template <class Work>
 Samples collected(const Work& work) {
@@ -258,6 +280,12 @@ void bind_features(py::module_& m) {
         });
       },
       py::arg("samples"));
+
+  m.attr("prosody_names") = py::tuple(
+      py::cast(std::vector<std::string>(descriptor_names(), descriptor_names() + kDescriptors)));
+  m.def(
+      "prosody", [](const Samples& clip) { return as_call([&] { return prosody(clip); }); },
+      py::arg("clip"));
 
   py::class_<FrameFeatures, std::shared_ptr<FrameFeatures>>(m, "FrameFeatures", py::is_final())
       .def_property_readonly("columns", &FrameFeatures::columns)

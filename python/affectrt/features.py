@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from . import _core
 from .errors import InputError, NotFoundError, UnsupportedError
+from .prosody import FUNCTIONALS, Prosody
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,11 +37,13 @@ __all__ = [
     "FbankStream",
     "LogMelStream",
     "MfccOptions",
+    "Prosody",
     "ResampleStream",
     "fbank",
     "log_mel",
     "mfcc",
     "normalised_waveform",
+    "prosody",
     "read_audio",
     "resample",
 ]
@@ -356,6 +359,26 @@ def normalised_waveform(samples: Clip | Clips, sample_rate: int) -> Array | list
     clips, alone = _clips(samples)
     clips = _resampled(clips, _rate(sample_rate), 16000, 1)
     results = [_core.normalise_waveform(clip) for clip in clips]
+    return results[0] if alone else results
+
+
+@overload
+def prosody(samples: Clip, sample_rate: int) -> Prosody: ...
+@overload
+def prosody(samples: Clips, sample_rate: int) -> list[Prosody]: ...
+def prosody(samples: Clip | Clips, sample_rate: int) -> Prosody | list[Prosody]:
+    """Pitch, voicing, loudness, jitter, shimmer, harmonics, formants and spectral slopes.
+
+    The 25 descriptors of eGeMAPS every 10 ms and their 88 statistics (Eyben et al. 2016); see
+    `affectrt.prosody`. Sound of another rate than 16 kHz is resampled first. A clip below 60 ms has
+    no frames.
+    """
+    clips, alone = _clips(samples)
+    clips = _resampled(clips, _rate(sample_rate), 16000, 1)
+    results = []
+    for clip in clips:
+        frames, statistics = _core.prosody(clip)
+        results.append(Prosody(frames, dict(zip(FUNCTIONALS, statistics.tolist(), strict=True))))
     return results[0] if alone else results
 
 

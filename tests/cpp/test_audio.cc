@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "audio/frame_features.h"
+#include "audio/prosody.h"
 #include "audio/resampler.h"
 #include "audio/samples.h"
 #include "audio/wav.h"
@@ -144,8 +144,7 @@ TEST_CASE("streams equal whole clips to the bit, with any number of threads") {
           stream.feed(x.data() + at, std::min(chunk, samples - at), &parts);
         }
         stream.finish(&parts);
-        REQUIRE(parts.size() == whole.size());
-        CHECK(std::memcmp(parts.data(), whole.data(), whole.size() * sizeof(float)) == 0);
+        CHECK(parts == whole);
       }
     }
   }
@@ -170,10 +169,34 @@ TEST_CASE("resampling in chunks equals the whole to the bit") {
           stream.feed(x.data() + at, std::min(chunk, samples - at), &parts);
         }
         stream.finish(&parts);
-        REQUIRE(parts.size() == whole.size());
-        CHECK(std::memcmp(parts.data(), whole.data(), whole.size() * sizeof(float)) == 0);
+        CHECK(parts == whole);
       }
     }
   }
   for (const int64_t rate : {0, -1, 7999, 192001}) CHECK_THROWS_AS(Resampler(rate, 16000), Error);
+}
+
+TEST_CASE("prosody of anything is finite, and of a tone its pitch") {
+  std::vector<float> tone(16000);
+  for (size_t i = 0; i < tone.size(); ++i) {
+    const auto t = static_cast<float>(i) * 6.2831853F / 16000.0F;
+    tone[i] = 0.1F * (std::sin(200.0F * t) + std::sin(400.0F * t) + std::sin(600.0F * t));
+  }
+  std::vector<float> clipped = noise(5000);
+  for (float& v : clipped) v = v > 0.0F ? 1.0F : -1.0F;
+  for (const auto& clip : {std::vector<float>{}, std::vector<float>(959), std::vector<float>(4000),
+                           std::vector<float>(4000, 0.5F), clipped, noise(960), tone}) {
+    const auto count = static_cast<int64_t>(clip.size());
+    const std::vector<float> rows = descriptors(clip.data(), count);
+    CHECK(rows.size() == (count < 960 ? 0U : (clip.size() - 960) / 160 + 1) * kDescriptors);
+    for (const float value : rows) CHECK(std::isfinite(value));
+    double statistics[kFunctionals];
+    functionals(rows, 0.1, statistics);
+    for (const double value : statistics) CHECK(std::isfinite(value));
+  }
+  const std::vector<float> rows = descriptors(tone.data(), 16000);
+  for (size_t f = 2; f + 2 < rows.size() / kDescriptors; ++f) {
+    CHECK(rows[f * kDescriptors + kPitch] ==
+          doctest::Approx(12.0 * std::log2(200 / 27.5)).epsilon(0.002));
+  }
 }
