@@ -94,6 +94,12 @@ def markdown(found: dict[str, Any], count: int) -> str:
         f"voiced: within half a semitone in {(away < 0.5).mean():.1%}, an octave or more away in "
         f"{(away > 11.5).mean():.1%}.",
         "",
+        "Near: loudness (in a unit of its own), alpha ratio, Hammarberg index, flux, MFCCs, F0 and "
+        "voicing. Fair: slopes, HNR, H1-A3. Not near, so do not mix the two programs' values of "
+        "these: jitter and shimmer (openSMILE's follow some frames later, and agree little "
+        "when moved), H1-H2, formants and their bandwidths. The formants here "
+        "are those of synthetic vowels within 60 to 100 Hz (tests/test_features.py).",
+        "",
         "| descriptor | correlation | median here | there | median difference |",
         "|---|---|---|---|---|",
     ]

@@ -34,7 +34,11 @@ def programs() -> Path:
     for needed in ("aarch64-linux-gnu-g++", QEMU[0]):
         if not shutil.which(needed):
             pytest.skip(f"{needed} is not installed")
-    return built("aarch64", "test_kernels", "test_encoder", "test_signal", "score_model") / "tests" / "cpp"
+    return (
+        built("aarch64", "test_kernels", "test_encoder", "test_signal", "score_model")
+        / "tests"
+        / "cpp"
+    )
 
 
 @pytest.mark.parametrize("subject", ["kernels", "encoder", "signal"])
