@@ -166,7 +166,7 @@ def plot_curves(out: Path) -> None:
             axes.plot(*zip(*points, strict=True), linewidth=0.9, label=name)
         axes.set_xlabel("step")
         axes.set_title(title)
-        axes.legend(fontsize=6, ncols=2)
+        axes.legend(loc="upper right", fontsize=6, ncols=2)  # "best" warns where it is slow
     left.set_yscale("log")
     figure.tight_layout()
     figure.savefig(out / "curves.png", dpi=120)
