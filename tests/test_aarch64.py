@@ -1,7 +1,7 @@
 """The core on 64-bit Arm: cross-built, and run under qemu with and without the i8mm instructions.
 
 Needs Debian's `g++-aarch64-linux-gnu`, `qemu-user` and `doctest-dev`. Builds what the kernels, the
-encoders and one model file need.
+encoders, sound features and one model file need.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ def programs() -> Path:
     for needed in ("aarch64-linux-gnu-g++", QEMU[0]):
         if not shutil.which(needed):
             pytest.skip(f"{needed} is not installed")
-    return built("aarch64", "test_kernels", "test_encoder", "score_model") / "tests" / "cpp"
+    return (
+        built("aarch64", "test_kernels", "test_encoder", "test_signal", "score_model")
+        / "tests"
+        / "cpp"
+    )
 
 
-@pytest.mark.parametrize("subject", ["kernels", "encoder"])
+@pytest.mark.parametrize("subject", ["kernels", "encoder", "signal"])
 def test_kernels_and_encoders_agree_with_the_reference(programs: Path, subject: str) -> None:
     output = run(*QEMU, str(programs / f"test_{subject}"))
     assert "0 failed" in output

@@ -19,7 +19,7 @@ def test_python_examples(default_model: Path) -> None:
     assert outcome.failed == 0
 
 
-@pytest.mark.parametrize("name", ["affectrt", "affectrt.results"])
+@pytest.mark.parametrize("name", ["affectrt", "affectrt.features", "affectrt.results"])
 def test_docstring_examples(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(name))
     assert outcome.attempted >= 1

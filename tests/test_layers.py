@@ -14,10 +14,11 @@ BELOW = {
     "bundle": {"base"},
     "text": {"base", "bundle"},
     "kernels": {"base"},
+    "audio": {"base", "kernels"},
     "encoders": {"base", "bundle", "kernels"},
     "engine": {"base", "bundle", "kernels", "encoders"},
     "tasks": {"base", "bundle"},
-    "runtime": {"base", "bundle", "text", "kernels", "encoders", "engine", "tasks"},
+    "runtime": {"base", "bundle", "text", "kernels", "audio", "encoders", "engine", "tasks"},
 }
 BELOW["bindings"] = BELOW["capi"] = BELOW["runtime"] | {"runtime"}
 HEAVY = {"torch", "transformers", "onnx", "onnxscript", "optimum", "safetensors", "tensorrt"}

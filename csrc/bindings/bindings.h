@@ -19,5 +19,6 @@ void bind_tokenizer(pybind11::module_& m);
 void bind_model(pybind11::module_& m);         // model.cc
 void bind_conversation(pybind11::module_& m);  // conversation.cc; after the two above
 void bind_speech(pybind11::module_& m);        // speech.cc
+void bind_features(pybind11::module_& m);      // features.cc
 
 }  // namespace affectrt

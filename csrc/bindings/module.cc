@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_model(m);
   affectrt::bind_conversation(m);
   affectrt::bind_speech(m);
+  affectrt::bind_features(m);
 }

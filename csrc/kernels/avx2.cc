@@ -19,7 +19,8 @@ struct Dot {
 }  // namespace avx2
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kKernels = make_kernels<avx2::Simd<avx2::Dot>, avx2::Shape>("avx2");
+  static constexpr Kernels kKernels =
+      make_kernels<avx2::Simd<avx2::Dot>, avx2::Shape>("avx2", avx2_signal_kernels);
   return kKernels;
 }
 

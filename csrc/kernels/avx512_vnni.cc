@@ -23,7 +23,8 @@ struct Shape {
 }  // namespace avx512
 
 const Kernels& avx512_vnni_kernels() {
-  static constexpr Kernels kKernels = make_kernels<avx512::Simd, avx512::Shape>("avx512-vnni");
+  static constexpr Kernels kKernels =
+      make_kernels<avx512::Simd, avx512::Shape>("avx512-vnni", avx512_signal_kernels);
   return kKernels;
 }
 

@@ -19,7 +19,7 @@ struct Dot {
 
 const Kernels& avx_vnni_kernels() {
   static constexpr Kernels kKernels =
-      make_kernels<avx2::Simd<avx_vnni::Dot>, avx2::Shape>("avx-vnni");
+      make_kernels<avx2::Simd<avx_vnni::Dot>, avx2::Shape>("avx-vnni", avx2_signal_kernels);
   return kKernels;
 }
 

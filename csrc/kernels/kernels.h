@@ -24,6 +24,8 @@ constexpr size_t kPanelColumns = 16;
 constexpr int32_t kMaxCode7 = 63;
 constexpr int32_t kMaxCode8 = 127;
 
+struct SignalKernels;
+
 enum class Activation : int32_t { kNone, kGelu, kGeluTanh, kRelu, kTanh };
 
 // What happens to a finished sum before it is stored.
@@ -118,6 +120,8 @@ struct Kernels {
   // Keys [tokens, stride] of one head, `width` a multiple of 16, into gemm_f32 panels
   // [ceil(tokens / 16)][width][16], zeros behind the last token.
   void (*pack_keys)(const float* keys, size_t stride, size_t tokens, size_t width, float* panels);
+
+  const SignalKernels& (*signal)();  // sound features: signal.h
 };
 
 }  // namespace affectrt

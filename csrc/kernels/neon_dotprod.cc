@@ -18,7 +18,7 @@ struct Dot {
 
 const Kernels& neon_dotprod_kernels() {
   static constexpr Kernels kKernels =
-      make_kernels<neon::Simd<neon_dotprod::Dot>, neon::Shape>("neon-dotprod");
+      make_kernels<neon::Simd<neon_dotprod::Dot>, neon::Shape>("neon-dotprod", neon_signal_kernels);
   return kKernels;
 }
 

@@ -119,7 +119,8 @@ struct TileInt<neon_i8mm::Simd, DotU8S8<neon_i8mm::Simd>, kRows, 1> {
 };
 
 const Kernels& neon_i8mm_kernels() {
-  static constexpr Kernels kKernels = make_kernels<neon_i8mm::Simd, neon_i8mm::Shape>("neon-i8mm");
+  static constexpr Kernels kKernels =
+      make_kernels<neon_i8mm::Simd, neon_i8mm::Shape>("neon-i8mm", neon_signal_kernels);
   return kKernels;
 }
 

@@ -239,7 +239,8 @@ const Kernels& scalar_kernels() {
                                        add,
                                        multiply,
                                        rotate,
-                                       pack_keys};
+                                       pack_keys,
+                                       scalar_signal_kernels};
   return kKernels;
 }
 

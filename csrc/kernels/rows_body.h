@@ -224,7 +224,7 @@ struct RowKernels {
 
 // The table of one instruction set.
 template <class S, class Shape>
-constexpr Kernels make_kernels(const char* isa) {
+constexpr Kernels make_kernels(const char* isa, const SignalKernels& (*signal)()) {
   using R = RowKernels<S>;
   return Kernels{isa,
                  gemm_int<S, DotU8S8<S>, Shape>,
@@ -239,7 +239,8 @@ constexpr Kernels make_kernels(const char* isa) {
                  R::add,
                  R::multiply,
                  R::rotate,
-                 R::pack_keys};
+                 R::pack_keys,
+                 signal};
 }
 
 }  // namespace affectrt

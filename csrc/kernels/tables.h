@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "kernels/signal.h"
 
 namespace affectrt {
 
@@ -12,5 +13,10 @@ const Kernels& avx512_vnni_kernels();
 const Kernels& neon_dotprod_kernels();
 const Kernels& neon_i8mm_kernels();
 const Kernels& wasm_simd128_kernels();
+
+const SignalKernels& scalar_signal_kernels();
+const SignalKernels& avx2_signal_kernels();
+const SignalKernels& avx512_signal_kernels();
+const SignalKernels& neon_signal_kernels();
 
 }  // namespace affectrt

@@ -6,7 +6,8 @@
 namespace affectrt {
 
 const Kernels& wasm_simd128_kernels() {
-  static constexpr Kernels kKernels = make_kernels<wasm::Simd, wasm::Shape>("wasm-simd128");
+  static constexpr Kernels kKernels =
+      make_kernels<wasm::Simd, wasm::Shape>("wasm-simd128", scalar_signal_kernels);
   return kKernels;
 }
 

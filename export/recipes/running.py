@@ -39,6 +39,7 @@ class Run:
         steps: length of the schedule.
         identity: what has to be the same in a run that goes on from the state of another.
         out: folder of ``state.pt`` and ``curves.json``.
+        ema_decay: of the moving average of the weights; lower in its first steps.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Run:
         steps: int,
         identity: dict[str, Any],
         out: Path,
+        ema_decay: float = EMA_DECAY,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.steps = steps
         self.identity = identity
         self.out = out
+        self.ema_decay = ema_decay
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self.log: list[dict[str, Any]] = []
         self.done = 0
@@ -87,7 +90,7 @@ class Run:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.done += 1
-        decay = min(EMA_DECAY, (1 + self.done) / (10 + self.done))
+        decay = min(self.ema_decay, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
             torch._foreach_lerp_(_floats(self.average), _floats(self.model.state_dict()), 1 - decay)
 
@@ -166,7 +169,7 @@ def plot_curves(out: Path) -> None:
             axes.plot(*zip(*points, strict=True), linewidth=0.9, label=name)
         axes.set_xlabel("step")
         axes.set_title(title)
-        axes.legend(fontsize=6, ncols=2)
+        axes.legend(loc="upper right", fontsize=6, ncols=2)  # "best" warns where it is slow
     left.set_yscale("log")
     figure.tight_layout()
     figure.savefig(out / "curves.png", dpi=120)

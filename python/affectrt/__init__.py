@@ -17,6 +17,7 @@ from . import errors
 from .errors import Error
 
 if TYPE_CHECKING:
+    from . import features
     from .c_interface import get_include, get_library
     from .conversation import Conversation
     from .evidence import Explanation
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "available_models",
     "errors",
+    "features",
     "get_include",
     "get_library",
     "load",
@@ -87,6 +89,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "features":  # a module, not a name in one
+        return import_module(".features", __name__)
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

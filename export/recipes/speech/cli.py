@@ -1,0 +1,100 @@
+"""Arguments of the recipe, and the run from packs to checkpoint and report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from affectrt.errors import ExportError
+from affectrt.export.recipes.running import add_settings, changed_settings, plot_curves
+
+from .packs import PACKS, heads_of, read_pack
+from .report import finish
+from .train import Settings, new_model, train
+
+_SETTINGS = {
+    "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
+    "tokens_per_batch": "with padding; a token is 20 ms",
+    "lr": "of the encoder's highest layer",
+    "layer_decay": "times the rate from each layer to the one below",
+    "freeze": "of the encoder's lowest parts: 1 the convolutions, 2 the first layer too, ...",
+    "head_lr": "of pooling and heads",
+    "weight_decay": "of AdamW",
+    "dropout": "of pooled vectors",
+    "layer_dropout": "in the encoder's layers",
+    "mixup": "parameter of its beta distribution; 0 for none",
+    "augment": "share of clips that are changed before they are heard",
+    "pooling_heads": "means with weights of their own",
+    "seed": "of everything that is drawn",
+    "save_every": "steps between saved states",
+    "eval_every": "steps between dev figures",
+    "eval_rows": "dev clips of each pack for them",
+    "bf16": "1: products in bfloat16, faster where the CPU has instructions for it",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the recipe; returns the exit status."""
+    args = _arguments(argv)
+    if args.leave_out in (args.only or []) or (args.only or [""]) == [args.leave_out]:
+        raise ExportError(f"--leave-out {args.leave_out} is also in --only")
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    names = [n for n in args.only or PACKS if n != args.leave_out]
+    packs = [read_pack(args.data, name) for name in names]
+    left_out = read_pack(args.data, args.leave_out) if args.leave_out else None
+    settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
+    torch.manual_seed(args.seed)  # the heads' first weights
+    model = new_model(args.base, heads_of(packs), settings).to(args.device)
+    losses = train(model, packs, settings, args.out, stop_step=args.stop_step, resume=args.resume)
+    plot_curves(args.out)
+    if not args.no_report:
+        finish(
+            model,
+            losses,
+            packs,
+            left_out,
+            args.out,
+            command=_command(args),
+            rows=args.report_rows,
+        )
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What makes the checkpoint again, without anybody's paths."""
+    words = ["python -m affectrt.export.recipes.speech --base whisper-tiny-en-encoder"]
+    words += ["--data data/speech --out OUT"]
+    if args.only:
+        words.append(f"--only {' '.join(args.only)}")
+    if args.leave_out:
+        words.append(f"--leave-out {args.leave_out}")
+    words += changed_settings(args, Settings, _SETTINGS)
+    if args.stop_step:
+        words.append(f"--stop-step {args.stop_step}")
+    return " ".join(words)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m affectrt.export.recipes.speech",
+        description="Fine-tune Whisper's encoder for affect; see the package's docstring",
+    )
+    parser.add_argument("--base", type=Path, required=True, help="folder of a Whisper encoder")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the speech packs")
+    parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
+    parser.add_argument("--only", nargs="+", choices=tuple(PACKS), help="these packs alone")
+    parser.add_argument(
+        "--leave-out", choices=tuple(PACKS), help="train on the others, test on all of this one"
+    )
+    add_settings(parser, Settings, _SETTINGS)
+    parser.add_argument("--stop-step", type=int, help="end before the schedule does")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--report-rows", type=int, help="of each dev and test; all if not given")
+    parser.add_argument("--no-report", action="store_true", help="train only")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args(argv)

@@ -1,0 +1,206 @@
+"""The training loop: Whisper's encoder with its heads, one schedule that a killed run takes up."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from affectrt.errors import ExportError
+from affectrt.export.checkpoint import HeadSpec
+from affectrt.export.recipes.running import Run, fold, say
+from affectrt.export.speech_checkpoint import FRAMES_PER_SECOND, SpeechEncoder, base_encoder
+
+from .augment import MAX_SECONDS, Chances
+from .evaluate import quick_measure
+from .hearing import Batch, Mixture
+from .losses import HeadLoss
+from .packs import Pack
+
+EMA_DECAY = 0.995  # over about 200 steps: less than three epochs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is a function of, beside its data and base."""
+
+    steps: int = 2000
+    tokens_per_batch: int = 3072
+    lr: float = 1e-4
+    layer_decay: float = 0.8
+    freeze: int = 0
+    head_lr: float = 1e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    layer_dropout: float = 0.1
+    mixup: float = 0.2
+    augment: float = 0.85
+    pooling_heads: int = 4
+    seed: int = 0
+    save_every: int = 100
+    eval_every: int = 200
+    eval_rows: int = 150
+    bf16: int = 0
+
+
+def new_model(base: Path, heads: Sequence[HeadSpec], settings: Settings) -> SpeechEncoder:
+    """The base's encoder, cut to `MAX_SECONDS`, with untrained heads."""
+    positions = int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
+    encoder = base_encoder(base, positions, settings.layer_dropout)
+    model = SpeechEncoder(encoder, heads, settings.pooling_heads)
+    model.dropout.p = settings.dropout
+    return model
+
+
+def parameter_groups(model: SpeechEncoder, settings: Settings) -> list[dict[str, Any]]:
+    """Parameters and their rates: the lower a layer, the more of what speech is in general it has,
+    and the slower it moves. The lowest `freeze` do not move at all: convolutions, then layers.
+
+    Raises:
+        ExportError: there are not so many to freeze.
+    """
+    encoder = model.encoder
+    encoder.embed_positions.requires_grad_(False)
+    blocks = [[encoder.conv1, encoder.conv2], *([layer] for layer in encoder.layers)]
+    if not 0 <= settings.freeze <= len(blocks):
+        raise ExportError(f"freeze is {settings.freeze}; 0 to {len(blocks)} are possible")
+    top = [{"params": list(encoder.layer_norm.parameters()), "lr": settings.lr}]
+    groups: list[dict[str, Any]] = []
+    for i, modules in enumerate(blocks):
+        parameters = [p for m in modules for p in m.parameters()]
+        if i < settings.freeze:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+        else:
+            rate = settings.lr * settings.layer_decay ** (len(blocks) - 1 - i)
+            groups.append({"params": parameters, "lr": rate})
+    own = [*model.pooling.parameters(), *model.heads.parameters()]
+    return [*groups, *top, {"params": own, "lr": settings.head_lr}]
+
+
+def loss_of(
+    model: SpeechEncoder,
+    losses: dict[str, HeadLoss],
+    batch: Batch,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Tensor, float]]:
+    """By head: the sum of its loss over the batch, and the clips that it was summed over.
+
+    Mixup (Zhang et al. 2018) is of the pooled vectors, where clips of all lengths are alike: a mix
+    answers to the targets of both, each in the proportion that it has. So heads whose targets one
+    of the two lacks need no special case.
+    """
+    device = str(next(model.parameters()).device)
+    bf16 = bool(settings.bf16)
+    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
+        pooled = model.pool(batch.features.to(device), batch.frames.to(device))
+        share, partners = 1.0, torch.arange(len(batch.clips))
+        if settings.mixup > 0 and len(batch.clips) > 1:
+            share = float(rng.beta(settings.mixup, settings.mixup))
+            partners = torch.from_numpy(rng.permutation(len(batch.clips)))
+            pooled = share * pooled + (1 - share) * pooled[partners.to(device)]
+        logits = model.answer(pooled)
+    result = {}
+    for name, loss in losses.items():
+        targets = loss.targets(batch)
+        mixed = [(share, targets)]
+        if share < 1.0:
+            mixed.append((1 - share, targets.taken(partners)))
+        value = torch.stack([s * loss(logits[name], t.to(device)).sum() for s, t in mixed]).sum()
+        result[name] = (value, float((targets.weights > 0).sum()))
+    return result
+
+
+def train(
+    model: SpeechEncoder,
+    packs: Sequence[Pack],
+    settings: Settings,
+    out: Path,
+    *,
+    stop_step: int | None = None,
+    resume: bool = True,
+) -> dict[str, HeadLoss]:
+    """Fit `model` in place; it ends with the moving average of its weights, its heads unfolded.
+
+    State goes to ``out/state.pt`` every `save_every` steps and at the end; with `resume` a run of
+    the same settings goes on from it. ``out/curves.json`` has losses and dev metrics.
+
+    Raises:
+        ExportError: the state in `out` is of another run.
+    """
+    losses = {spec.name: HeadLoss(spec, packs) for spec in model.specs}
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, settings), weight_decay=settings.weight_decay, fused=True
+    )
+    num_mels = int(model.encoder.config.num_mel_bins)
+    mixture = Mixture(
+        packs,
+        num_mels,
+        settings.tokens_per_batch,
+        settings.seed,
+        Chances(any=settings.augment),
+    )
+    fixed = ("seed", "tokens_per_batch", "freeze", "pooling_heads", "mixup", "augment")
+    identity = {
+        "heads": [s.name for s in model.specs],
+        "packs": [p.name for p in packs],
+        **{name: getattr(settings, name) for name in fixed},
+    }
+    run = Run(model, optimizer, settings.steps, identity, out, ema_decay=EMA_DECAY)
+    if resume:
+        run.resume()
+    last = min(settings.steps, stop_step or settings.steps)
+    probe = copy.deepcopy(model)
+    running: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    since, began = time.monotonic(), run.done
+    for step, batch in enumerate(_upto(mixture.at(run.done), last - run.done), start=run.done + 1):
+        model.train()
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout, the same after a kill
+        rng = np.random.default_rng([settings.seed, 1 << 22, step])
+        parts = loss_of(model, losses, batch, settings, rng)
+        # Over the usual number of rows, not this batch's: every clip weighs the same.
+        total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
+        run.descend(total)
+        for name, (value, rows) in parts.items():
+            running[name][0] += value.item()
+            running[name][1] += rows
+        if step % 25 == 0 or step == last:
+            each = (time.monotonic() - since) / (step - began)
+            means = {k: round(v / max(n, 1), 4) for k, (v, n) in running.items()}
+            say(
+                f"step {step}/{settings.steps}, epoch {step / mixture.steps_per_epoch:.1f} "
+                f"({each * mixture.steps_per_epoch:.0f} s each), "
+                f"{each * (settings.steps - step) / 60:.0f} min left {means}"
+            )
+            run.log.append({"step": step, "loss": means})
+            running.clear()
+            since, began = time.monotonic(), step
+        if step % settings.eval_every == 0 or step == last:
+            probe.load_state_dict(run.average)
+            fold(probe, losses)
+            metrics = {p.name: quick_measure(probe, p, settings.eval_rows) for p in packs}
+            run.log.append({"step": step, "dev": metrics})
+            say(f"step {step} dev {json.dumps(metrics)}")
+            since, began = time.monotonic(), step
+        if step % settings.save_every == 0 or step == last:
+            run.save()
+    model.load_state_dict(run.average)
+    return losses
+
+
+def _upto(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    for _ in range(count):
+        yield next(batches)
+
+
+__all__ = ["Settings", "new_model", "train"]

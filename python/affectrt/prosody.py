@@ -1,0 +1,79 @@
+"""Voice descriptors: pitch, voicing, loudness, jitter, shimmer, formants, spectral slopes.
+
+The extended Geneva minimalistic acoustic parameter set (eGeMAPS) of Eyben et al. 2016, "The Geneva
+Minimalistic Acoustic Parameter Set (GeMAPS) for Voice Research and Affective Computing", from the
+definitions published there. Names are the published ones; values correlate with those of openSMILE
+and do not equal them (bench/results/prosody.md says by how much, descriptor by descriptor).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+
+__all__ = ["DESCRIPTORS", "FUNCTIONALS", "Prosody"]
+
+DESCRIPTORS: tuple[str, ...] = _core.prosody_names
+"""The 25 descriptors of a frame. Loudness and flux have units of their own, F0 is in semitones
+above 27.5 Hz, jitter a share of the period, formant frequencies and bandwidths in Hz, slopes in
+dB/Hz, MFCCs bare, all other in dB. What only a voiced frame has is 0 in unvoiced ones."""
+
+
+def _functional_names() -> tuple[str, ...]:
+    voiced = DESCRIPTORS.index("F0semitoneFrom27.5Hz")
+    pitch = DESCRIPTORS[voiced] + "_sma3nz"
+    contour = (
+        "amean", "stddevNorm", "percentile20.0", "percentile50.0", "percentile80.0",
+        "pctlrange0-2", "meanRisingSlope", "stddevRisingSlope", "meanFallingSlope",
+        "stddevFallingSlope",
+    )  # fmt: skip
+    spectral, flux_on = DESCRIPTORS[1:voiced], DESCRIPTORS[5:voiced]
+    names = [f"{pitch}_{statistic}" for statistic in contour]
+    names += [f"loudness_sma3_{statistic}" for statistic in contour]
+    two = ("amean", "stddevNorm")
+    names += [f"{name}_sma3_{s}" for name in flux_on for s in two]
+    names += [f"{name}_sma3nz_{s}" for name in DESCRIPTORS[voiced + 1 :] for s in two]
+    names += [f"{name.replace('slope', 'slopeV')}_sma3nz_{s}" if "slope" in name
+              else f"{name}V_sma3nz_{s}" for name in spectral for s in two]  # fmt: skip
+    names += [f"{name.replace('slope', 'slopeUV')}_sma3nz_amean" if "slope" in name
+              else f"{name}UV_sma3nz_amean" for name in spectral[:5]]  # fmt: skip
+    return (
+        *names, "loudnessPeaksPerSec", "VoicedSegmentsPerSec", "MeanVoicedSegmentLengthSec",
+        "StddevVoicedSegmentLengthSec", "MeanUnvoicedSegmentLength",
+        "StddevUnvoicedSegmentLength", "equivalentSoundLevel_dBp",
+    )  # fmt: skip
+
+
+FUNCTIONALS: tuple[str, ...] = _functional_names()
+"""The 88 statistics of a clip, by their published names."""
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """What `affectrt.features.prosody` finds in a clip."""
+
+    frames: npt.NDArray[np.float32]
+    """[frames, 25], columns as `DESCRIPTORS`; frame i lies 0.03 + 0.01 i seconds into the clip."""
+    functionals: dict[str, float]
+    """The 88 statistics, keys as `FUNCTIONALS`; 0 where there is nothing to take one of."""
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float32]:
+        """One descriptor over the frames, by its name in `DESCRIPTORS`; a KeyError otherwise."""
+        if name not in DESCRIPTORS:
+            raise KeyError(f"{name!r}; there are {', '.join(DESCRIPTORS)}")
+        return self.frames[:, DESCRIPTORS.index(name)]
+
+    @property
+    def f0_hz(self) -> npt.NDArray[np.float32]:
+        """The fundamental frequency [frames] in Hz; 0 in unvoiced frames."""
+        semitones = self["F0semitoneFrom27.5Hz"]
+        return np.where(semitones > 0, 27.5 * np.exp2(semitones / 12), 0).astype(np.float32)
+
+    @property
+    def voiced(self) -> npt.NDArray[np.bool_]:
+        """Which frames are voiced, [frames]."""
+        return self["F0semitoneFrom27.5Hz"] > 0

@@ -1,0 +1,2 @@
+affectrt_test(signal audio)
+affectrt_test(audio audio)
