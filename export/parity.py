@@ -7,7 +7,6 @@ included. Both truncate long rows at the model's `max_tokens`, longest text firs
 
 from __future__ import annotations
 
-import itertools
 import math
 import platform
 from collections.abc import Sequence
@@ -22,23 +21,20 @@ from affectrt.metrics import (
     ERROR_METRICS,
     BoolArray,
     FloatArray,
-    answer_statistics,
     pearson,
-    span_statistics,
     task_metrics,
 )
 
 from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint
-from .data import ParityData, span_labels
+from .data import ParityData
 from .onnx_export import Feeds, pad_id, torch_logits
+from .parity_decisions import Offsets, clipped, decide, in_answer, span_figures
 from .recipes.multitask.inputs import Ids, Pass, Tokens, Turn
-from .recipes.multitask.spans import best_span, decode_bio
 from .tokens import encode_inputs, read_tokenizer, tokenizer_note
 
 _SOURCE_BATCH = 16  # rows of similar length that torch sees at once
 _NEIGHBOUR_ROWS = 48  # rows that are answered alone as well as together
 _METRIC_DIGITS = 6
-Offsets = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -310,7 +306,7 @@ def product_answers(
         backend=core.backend_name,
         logits=tuple(h.logits for h in together),
         decided=tuple(
-            _in_answer(h) if spec.task == "span" else h.decided
+            in_answer(h) if spec.task == "span" else h.decided
             for spec, h in zip(heads, together, strict=True)
         ),
         alone=tuple(
@@ -323,48 +319,6 @@ def product_answers(
     ]
     ids += [core.tokenizer.encode(t, with_offsets=False).ids for t in data.tokens_only]
     return answers, tuple(tuple(i.tolist()) for i in ids)
-
-
-def _in_answer(scores: Any) -> BoolArray:
-    """Of a span head: ``bool [tokens, 1]``, which tokens lie in the answers."""
-    inside = np.zeros((len(scores.logits), 1), np.bool_)
-    for row, begin in enumerate(scores.token_begin[:-1].tolist()):
-        of_row = slice(scores.span_begin[row], scores.span_begin[row + 1])
-        for first, last, _, decided, *_ in scores.spans[of_row].tolist():
-            if decided:
-                inside[begin + 1 + first : begin + 2 + last] = True
-    return inside
-
-
-def decide(head: HeadSpec, logits: FloatArray, token_begin: Sequence[int] = (0,)) -> BoolArray:
-    """What a head decides on, ``bool [rows, labels]``; nothing for a regression.
-
-    Of heads that read tokens, `token_begin` says where each text's begin, [CLS] first, and the
-    decisions of a span head are ``bool [tokens, 1]``: is the token in the answer.
-    """
-    if head.task == "regression":
-        return np.zeros(logits.shape, np.bool_)
-    if head.task == "span":
-        inside = np.zeros((len(logits), 1), np.bool_)
-        for begin, end in itertools.pairwise(token_begin):
-            first, last, lead = best_span(logits[begin:end])
-            if lead > (head.margin or 0.0):
-                inside[begin + 1 + first : begin + 2 + last] = True
-        return inside
-    if head.task in ("single_label", "ordinal", "token_labels"):
-        values: Any = logits
-        if head.thresholds is not None:  # the highest score / threshold, as logits
-            values = logits / head.temperature - np.log(np.asarray(head.thresholds, np.float64))
-        decided = np.asarray(np.arange(logits.shape[1]) == values.argmax(axis=1)[:, None])
-    else:
-        thresholds = np.asarray(head.thresholds or [0.5] * len(head.labels), np.float64)
-        # sigmoid(z / t) >= p, compared as logits: no exponential, no rounding near 0 and 1
-        with np.errstate(divide="ignore"):
-            bounds = head.temperature * (np.log(thresholds) - np.log1p(-thresholds))
-        decided = np.asarray(logits >= bounds[None, :])
-    if head.task in TOKEN_TASKS:
-        decided[np.asarray(token_begin[:-1], np.int64)] = False
-    return decided
 
 
 def compare_tokens(
@@ -424,14 +378,14 @@ def compare_head(
     of_product: dict[str, float] = {}
     if head.task in TOKEN_TASKS and answers is not None:
         rows_with_target = len(data.spans(head))
-        of_source = _span_figures(head, wanted, begins, answers, data)
-        of_product = _span_figures(head, decided, begins, answers, data)
+        of_source = span_figures(head, wanted, begins, answers.offsets, data)
+        of_product = span_figures(head, decided, begins, answers.offsets, data)
     else:
         rows, truth = data.truth(head)
         rows_with_target = len(rows)
         if rows_with_target:
-            of_source = task_metrics(head.task, wanted[rows], _clipped(head, source[rows]), truth)
-            of_product = task_metrics(head.task, decided[rows], _clipped(head, logits[rows]), truth)
+            of_source = task_metrics(head.task, wanted[rows], clipped(head, source[rows]), truth)
+            of_product = task_metrics(head.task, decided[rows], clipped(head, logits[rows]), truth)
     metrics = {
         name: {
             "source": round(of_source[name], _METRIC_DIGITS),
@@ -456,66 +410,6 @@ def compare_head(
         rows_with_target=rows_with_target,
         metrics=metrics,
     )
-
-
-def _clipped(head: HeadSpec, values: FloatArray) -> FloatArray:
-    if head.ranges is None:
-        return values
-    low, high = np.asarray(head.ranges, np.float32).T
-    return np.asarray(np.clip(values, low, high), np.float32)
-
-
-def _span_figures(
-    head: HeadSpec,
-    decided: BoolArray,
-    begins: Sequence[int],
-    answers: SourceAnswers,
-    data: ParityData,
-) -> dict[str, float]:
-    """The figures of a head that reads tokens on the rows that have targets."""
-    truth = data.spans(head)
-    if not truth:
-        return {}
-    found = {
-        row: [
-            (answers.offsets[row][first][0], answers.offsets[row][last][1], label)
-            for first, last, label in _runs(head, decided[begins[row] + 1 : begins[row + 1]])
-        ]
-        for row in truth
-    }
-    if head.task == "span":
-
-        def said(row: int, spans: Sequence[tuple[int, int, int]]) -> list[str]:
-            return [data.rows[row].text[start:end] for start, end, _ in spans]
-
-        statistics = answer_statistics(
-            [said(row, spans) for row, spans in truth.items()],
-            ["".join(said(row, spans)) for row, spans in found.items()],
-        )
-    else:
-        names = span_labels(head)
-
-        def named(
-            spans: Sequence[tuple[int, int, int]],
-        ) -> list[tuple[int, int, str]]:
-            return [(start, end, names[label]) for start, end, label in spans]
-
-        statistics = span_statistics(
-            list(map(named, truth.values())), list(map(named, found.values())), names
-        )
-    sums = statistics.rows.sum(axis=0, keepdims=True)
-    return {name: float(values[0]) for name, values in statistics.figures(sums).items()}
-
-
-def _runs(head: HeadSpec, decided: BoolArray) -> list[tuple[int, int, int]]:
-    """First and last token and label of each span, of ``bool [tokens, labels]``."""
-    if head.task == "token_labels":
-        return sorted(decode_bio(decided.argmax(axis=1)))
-    runs = []
-    for label, column in enumerate(decided.T):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], column.astype(np.int8), [0]])))
-        runs += [(int(first), int(end) - 1, label) for first, end in edges.reshape(-1, 2)]
-    return runs
 
 
 def _finite(value: float) -> float:
