@@ -1,6 +1,7 @@
 """The measured model as its peers need it: fp32 weights in Hugging Face's layout.
 
-The embedded model is a BERT encoder, the mean over its tokens, and one linear head with a sigmoid.
+The embedded model is a BERT encoder, the mean over its tokens, and linear heads; the peers get the
+first one, which has a sigmoid, and affectrt answers with that one alone.
 Its weights come from the checkpoint that it was exported from or, without one, from the model file
 itself (int8 codes times their scales). The temperature is folded into the head, so that a peer's
 sigmoid gives the scores that affectrt gives.
@@ -75,7 +76,7 @@ def _dequantised(tensors: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def read_source(model: Path, checkpoint: Path | None) -> Source:
-    """Read `model` (a ``.affect`` file with a BERT encoder and one pooled head).
+    """Read `model` (a ``.affect`` file with a BERT encoder whose first head is pooled).
 
     Raises:
         SystemExit: the model has another build than what the peers are made for.
@@ -86,8 +87,11 @@ def read_source(model: Path, checkpoint: Path | None) -> Source:
         tokenizer = bundle.read("tokenizer.json")
         stored = bundle.read("weights.safetensors")
     pooling = config.get("affectrt", {}).get("pooling")
-    if config.get("model_type") != "bert" or pooling != "mean" or len(manifest["heads"]) != 1:
-        raise SystemExit(f"{model}: the peers are made for BERT with mean pooling and one head")
+    # Of a text alone, the mean over its first segment is the mean over all.
+    if config.get("model_type") != "bert" or pooling not in ("mean", "mean_first"):
+        raise SystemExit(f"{model}: the peers are made for BERT with mean pooling")
+    if manifest["heads"][0]["task"] != "multi_label":
+        raise SystemExit(f"{model}: the peers are made for a first head that is multi-label")
     if checkpoint is None:
         return Source(
             manifest, config, tokenizer, _dequantised(load_tensors(stored)),

@@ -56,13 +56,14 @@ class Own:
         import affectrt
 
         self._model = affectrt.load(file, num_threads=threads)
+        self._heads = self._model.heads[:1]  # the one that the peers have
         self.labels = self._model.labels()
 
     def one(self, text: str) -> Any:
-        return self._model(text)
+        return self._model(text, heads=self._heads)
 
     def many(self, texts: list[str], batch: int) -> Sequence[Any]:
-        return self._model(texts)
+        return self._model(texts, heads=self._heads)
 
     def scores(self, answers: Sequence[Any]) -> FloatArray:
         return matrix(
