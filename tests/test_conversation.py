@@ -38,8 +38,10 @@ def model(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="module")
-def embedded(default_model: Path) -> Model:
-    return affectrt.load(default_model)
+def without_context() -> Model:
+    if "text-permissive" not in affectrt.available_models():
+        pytest.skip("the embedded model text-permissive is not in this checkout")
+    return affectrt.load("text-permissive")
 
 
 def dialogue(turns: int, seed: int, speakers: str = "AB") -> Said:
@@ -134,9 +136,9 @@ def test_a_turn_says_what_the_model_has(model: Model) -> None:
     assert conversation.arc == reply.arc
 
 
-def test_python_and_c_tell_the_same(model: Model, embedded: Model) -> None:
+def test_python_and_c_tell_the_same(model: Model, without_context: Model) -> None:
     """The JSON that the C interface gives is Turn.to_dict()."""
-    for one in (model, embedded):
+    for one in (model, without_context):
         conversation = one.conversation()
         before = conversation._before()
         answers = conversation._core.add([("A", "I lost it 日", "fear"), ("B", "so sad", None)])
@@ -144,10 +146,10 @@ def test_python_and_c_tell_the_same(model: Model, embedded: Model) -> None:
         assert [json.loads(answer.json) for answer in answers] == dicts(turns)
 
 
-def test_a_model_without_context_answers_as_alone(embedded: Model) -> None:
+def test_a_model_without_context_answers_as_alone(without_context: Model) -> None:
     texts = ["I got the job!", "That is great, I am so proud.", "But it is in Leeds."]
-    turns = embedded.conversation().add_all([("AB"[i % 2], t) for i, t in enumerate(texts)])
-    assert [turn.result for turn in turns] == embedded(texts)
+    turns = without_context.conversation().add_all([("AB"[i % 2], t) for i, t in enumerate(texts)])
+    assert [turn.result for turn in turns] == without_context(texts)
     assert all(turn.causes is None for turn in turns)
     assert turns[0].point.mix is not None
     assert sum(turns[0].point.mix.values()) == pytest.approx(1.0)
@@ -181,8 +183,8 @@ def test_incremental_equals_from_scratch(model: Model, seed: int, cuts: list[int
     assert a.arc == pieces.arc[: len(a.arc)] or len(told) < len(said)
 
 
-def test_saved_state_is_complete(model: Model, embedded: Model) -> None:
-    for one in (model, embedded):
+def test_saved_state_is_complete(model: Model, without_context: Model) -> None:
+    for one in (model, without_context):
         conversation = one.conversation(max_turns=15, heads=list(one.heads[:1]))
         conversation.add_all([*dialogue(40, 1), ("Zoë 🙂", 'naïve\tcafé\n"quoted" \\ 日本')])
         again = Conversation.from_json(one, conversation.to_json())
@@ -207,9 +209,9 @@ def test_ten_thousand_turns_in_bounded_memory(model: Model) -> None:
     assert conversation.arc[-1].turn == 10_000
 
 
-def test_a_thousand_conversations_in_one_batch(embedded: Model) -> None:
-    conversations = [embedded.conversation() for _ in range(1000)]
-    turns = embedded.add_turns(
+def test_a_thousand_conversations_in_one_batch(without_context: Model) -> None:
+    conversations = [without_context.conversation() for _ in range(1000)]
+    turns = without_context.add_turns(
         [(c, "A", "hello" if i else "I am so happy") for i, c in enumerate(conversations)]
     )
     assert turns[0].decided == ("joy",)
@@ -331,7 +333,7 @@ def test_bad_max_turns(model: Model, most: Any) -> None:
         model.conversation(max_turns=most)
 
 
-def test_bad_states(model: Model, embedded: Model) -> None:
+def test_bad_states(model: Model, without_context: Model) -> None:
     conversation = model.conversation()
     conversation.add_all(dialogue(3, 4))
     good = json.loads(conversation.to_json())
@@ -359,7 +361,7 @@ def test_bad_states(model: Model, embedded: Model) -> None:
     ]:
         refused({"remembered": [{**turn, **change}, *good["remembered"][1:]]}, message)
     with pytest.raises(InputError, match="with other weights or labels"):
-        Conversation.from_json(embedded, conversation.to_json())
+        Conversation.from_json(without_context, conversation.to_json())
     for text in ("", "{", "[]", "nonsense", "\ud800"):
         with pytest.raises(InputError):
             Conversation.from_json(model, text)
@@ -414,7 +416,7 @@ def test_replies_are_ranked_as_the_turns_that_they_would_be(model: Model) -> Non
         model.conversation(heads=["vad"]).rank_replies("B", replies)
 
 
-def test_prompts(model: Model, embedded: Model, tmp_path: Path) -> None:
+def test_prompts(model: Model, without_context: Model, tmp_path: Path) -> None:
     conversation = model.conversation()
     conversation.add("Ann", "i lost the job !")
     turn = conversation.add("Ben", "so sad", emotion="sadness")
@@ -428,8 +430,8 @@ def test_prompts(model: Model, embedded: Model, tmp_path: Path) -> None:
     if turn.causes:
         assert turn.causes[0].text is not None
         assert turn.causes[0].text in text
-    plain = embedded.conversation().add("Ann", "I am so happy")
-    assert "cause" not in plain.prompt().replace("because", "cause").split("words")[0][200:]
+    plain = without_context.conversation().add("Ann", "I am so happy")
+    assert "cause of" not in plain.prompt()
     assert "causes" not in json.loads(plain.prompt("json"))
 
     own = tmp_path / "own.txt"

@@ -182,9 +182,8 @@ def brighter(data: Path) -> Source:
         said = [k for k, v in row["labels"].items() if v]
         yield Example(row["id"], row["text"], {"emotion5": _one_hot(labels, said)})
 
-    return Source(
-        "brighter", folder, (_head("emotion5", "multi_label", labels),), _each(rows, make)
-    )
+    spec = _head("emotion5", "multi_label", labels)
+    return Source("brighter", folder, (spec,), _each(rows, make), official={"test": "dev"})
 
 
 def dialogue_key(row: Row) -> str:
