@@ -22,7 +22,7 @@ from affectrt.errors import ExportError, NotFoundError
 from affectrt.export.api import export_checkpoint
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
 from affectrt.export.recipes import decisions
-from affectrt.export.recipes.multitask import evaluate, inputs, packs, spans
+from affectrt.export.recipes.multitask import evaluate, inputs, packs, product, rows, spans
 from affectrt.export.recipes.multitask.cli import main
 from affectrt.export.recipes.multitask.inputs import Tokens, Turn, history_turn
 from affectrt.export.recipes.multitask.losses import HeadLoss
@@ -93,17 +93,33 @@ def test_every_head_from_packs_to_checkpoint(data: Path, base: Path, tmp_path: P
     assert report["metrics"]["turn_empathy"][0]["split"] == "dev"  # the only public gold
     assert report["licence"]["non_commercial"] is True
     assert (tmp_path / "curves.png").stat().st_size > 0
-    out = tmp_path / "x.affect"
-    export_checkpoint(tmp_path / "checkpoint", out)
+    out, rows_file = tmp_path / "x.affect", tmp_path / "rows.jsonl"
+    words = ["--model", "text", "--data", str(data), "--tokenizer", str(base / "tokenizer.json")]
+    words += ["--out", str(rows_file), "--tokens", "100", "--without", "reply_fit"]
+    assert rows.main(words) == 0
+    export_checkpoint(tmp_path / "checkpoint", out, data=rows_file)
     assert {h.name: h.input for h in affectrt.load(out).info.heads} == {
         s.name: s.input for s in loaded.heads
     }
+    words = [str(out), "--checkpoint", str(tmp_path / "checkpoint"), "--data", str(data)]
+    assert product.main([*words, "--out", str(tmp_path / "figures")]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures) == set(specs)
+    for name, entries in report["metrics"].items():
+        for ours, theirs in zip(figures[name], entries, strict=True):
+            assert {**ours, **theirs} == pytest.approx(ours, abs=2e-3), name
+    table = (tmp_path / "figures.md").read_text().splitlines()
+    assert len(table) == 2 + sum(map(len, figures.values()))
 
 
 def test_permissive_model_reads_permissive_packs_only(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
-    run(data, base, tmp_path, "--steps", "2", "--model", "text-permissive", only=None)
+    words = ["--steps", "2", "--model", "text-permissive", "--leave-out", "slots"]
+    run(data, base, tmp_path, *words, only=None)
+    assert "slots" not in {h.name for h in load_checkpoint(tmp_path / "checkpoint").heads}
+    with pytest.raises(ExportError, match="--leave-out names nonsense; the heads are emotion, "):
+        run(data, base, tmp_path, "--leave-out", "nonsense")
     report = json.loads((tmp_path / "report.json").read_text())
     assert {d["name"] for d in report["data"]} == {
         *("goemotions", "brighter/eng", "emobank", "wassa22_essays"),
@@ -136,8 +152,9 @@ def test_training_learns_and_start_and_teacher_are_taken(
     run(data, base, first, "--steps", "60", *fast, only=["goemotions"])
     report = json.loads((first / "report.json").read_text())
     assert report["metrics"]["emotion"][0]["macro_f1"] > 0.6  # chance is about .2
-    start = str(first / "checkpoint")
-    run(data, base, second, "--steps", "1", "--start", start, "--teacher", start, "--lr", "0",
+    start, shipped = str(first / "checkpoint"), str(tmp_path / "first.affect")
+    export_checkpoint(start, shipped)
+    run(data, base, second, "--steps", "1", "--start", shipped, "--teacher", start, "--lr", "0",
         "--head-lr", "0")  # fmt: skip
     both = json.loads((second / "report.json").read_text())
     assert both["metrics"]["emotion"][0]["macro_f1"] == pytest.approx(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from affectrt.errors import ExportError
 from affectrt.export.recipes.running import add_settings, changed_settings, plot_curves
 from affectrt.export.unpack import unpack_checkpoint
 
@@ -46,7 +47,14 @@ def main(argv: list[str] | None = None) -> int:
         for name, path in (("start", args.start), ("teacher", args.teacher))
     )
     torch.manual_seed(args.seed)  # the heads' first weights
-    model = new_model(args.base, heads_of(sources))
+    specs = heads_of(sources)
+    unknown = set(args.leave_out) - {spec.name for spec in specs}
+    if unknown:
+        raise ExportError(
+            f"--leave-out names {', '.join(sorted(unknown))}; the heads are "
+            f"{', '.join(spec.name for spec in specs)}"
+        )
+    model = new_model(args.base, specs)
     settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
     losses = train(
         model,
@@ -72,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
             name=args.model,
             command=_command(args),
             report_tokens=args.report_tokens,
+            leave_out=args.leave_out,
         )
     return 0
 
@@ -88,6 +97,8 @@ def _command(args: argparse.Namespace) -> str:
     words += changed_settings(args, Settings, _SETTINGS)
     if args.report_tokens:  # decisions are fitted on them
         words.append(f"--report-tokens {args.report_tokens}")
+    if args.leave_out:
+        words.append(f"--leave-out {' '.join(args.leave_out)}")
     if args.stop_step:
         words.append(f"--stop-step {args.stop_step}")
     return " ".join(words)
@@ -107,6 +118,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help=f"{either} to take trunk and heads of")
     parser.add_argument("--teacher", type=Path, help=f"{either} to distil shared heads of")
     add_settings(parser, Settings, _SETTINGS)
+    parser.add_argument(
+        "--leave-out", nargs="+", default=[], metavar="HEAD", help="train it, but do not keep it"
+    )
     parser.add_argument("--stop-step", type=int, help="end before the schedule does")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument(

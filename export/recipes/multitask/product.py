@@ -75,10 +75,12 @@ def figures(
         sources.append(long_stages(data, specs["stage"]))
     result: dict[str, list[dict[str, Any]]] = {name: [] for name in specs}
     for source in sources:
+        heads = [h.name for h in source.heads if h.name in specs]
+        if not heads:
+            continue
         cut = limit or (120_000 if source.name == "longemotion" else None)
         examples = sampled(source, "test", tokens, cut)
         passes = [tokens.make_pass(e.text, e.context) for e in examples]
-        heads = [h.name for h in source.heads if h.name in specs]
         logits = logits_of(model, passes, [model.heads.index(name) for name in heads])
         for name, values in zip(heads, logits, strict=True):
             spec = specs[name]

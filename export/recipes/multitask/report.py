@@ -74,6 +74,7 @@ def finish(
     name: str,
     command: str,
     report_tokens: int | None = None,
+    leave_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write ``out/checkpoint`` and ``out/report.json`` of trained, unfolded weights.
 
@@ -81,11 +82,15 @@ def finish(
         name: the model: a key of `LICENCES`.
         command: what makes this checkpoint again.
         report_tokens: fit and measure on so many tokens, about, of each dev and test; None: all.
+        leave_out: heads that helped to train the trunk and are not worth to ship.
 
     Returns:
         The report: by head, a list of ``{"data", "split", "rows", <figures>}``.
     """
     fold(model, losses)
+    for head in leave_out:
+        del model.heads[head]
+    model.specs = tuple(spec for spec in model.specs if spec.name not in leave_out)
     dev = _labelled(model, sources, "dev", tokens, report_tokens)
     specs = []
     for spec in model.specs:
@@ -158,7 +163,9 @@ def _labelled(
     found: dict[str, dict[str, Labelled]] = {s.name: {} for s in model.specs}
     for source in sources:
         examples = sampled(source, split, tokens, limit)
-        names = [s.name for s in source.heads]
+        names = [s.name for s in source.heads if s.name in specs]
+        if not names:
+            continue
         logits = run_heads(model, examples, tokens, names)
         for name in names:
             part = labelled(specs[name], examples, logits[name])
