@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -32,6 +33,7 @@ class FileDescriptor {
 };
 
 [[noreturn]] void fail(const std::string& path, const char* doing, int code) {
+  if (code == ENOMEM) throw std::bad_alloc();
   const bool missing = code == ENOENT || code == ENOTDIR;
   throw Error(missing ? ErrorKind::kNotFound : ErrorKind::kModelFile,
               printable(path, kMaxPathShown) + ": " +
@@ -121,6 +123,7 @@ MappedFile MappedFile::from_descriptor(int descriptor, uint64_t offset, uint64_t
   void* data = ::mmap(nullptr, static_cast<size_t>(size + lead), PROT_READ, MAP_PRIVATE, descriptor,
                       static_cast<off_t>(offset - lead));
   if (data == MAP_FAILED) {
+    if (errno == ENOMEM) throw std::bad_alloc();
     throw Error(ErrorKind::kInput,
                 name + ": cannot map it: " + std::generic_category().message(errno) +
                     "; it must be open for reading");
