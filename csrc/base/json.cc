@@ -157,7 +157,8 @@ class DocumentBuilder : public nlohmann::json_sax<json> {
   bool start_array(size_t) override { return enter(json::array()); }
   bool end_object() override {
     if (packed_.is_open()) {
-      *open_.back() = json::binary(std::move(packed_.bytes()));
+      // Not json::binary(): where memory fails, it destroys a value that has its type only.
+      *open_.back() = json(json::binary_t(std::move(packed_.bytes())));
       packed_.close();
     }
     return leave();
