@@ -104,7 +104,7 @@ long fail_each(const char* name, const std::function<affectrt_status()>& call,
     }
     // What a worker keeps for its next call is allocated once, when it first gets work, which under
     // load may be late; what is lost is lost every time.
-    if (live > before) {
+    for (int again = 0; live > before && again < 4; ++again) {
       before = live;
       until_failure = n;
       if (call() == AFFECTRT_OK) undo();
