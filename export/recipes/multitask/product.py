@@ -103,7 +103,8 @@ def table(
     source: dict[str, list[dict[str, Any]]],
     product: dict[str, list[dict[str, Any]]],
 ) -> str:
-    """Both reports as Markdown: a line for each head and data set, by its main figure."""
+    """Both reports as Markdown: a line for each head and data set, by its main figure.
+    The checkpoint's stands where it was measured on as many rows."""
     lines = [
         "| head | task | data, split, rows | metric | published | fp32 checkpoint | this file |",
         "|---|---|---|---|---|---|---|",
@@ -112,9 +113,12 @@ def table(
         for entry in product[spec.name]:
             key = (spec.name, entry["data"])
             metric, figure, who = PUBLISHED.get(key, (list(entry)[3], "-", ""))
-            before = next(
-                (e for e in source.get(spec.name, []) if e["data"] == entry["data"]), {}
-            ).get(metric)
+            same = (
+                e
+                for e in source.get(spec.name, [])
+                if (e["data"], e["rows"]) == (entry["data"], entry["rows"])
+            )
+            before = next(same, {}).get(metric)
             said = f"{figure} ({who})" if who else figure
             shown = "-" if before is None else f"{before:.4g}"
             lines.append(
