@@ -107,13 +107,15 @@ class Pair:
         return {"affectrt": self.own, "peer": self.peer}
 
     def check(self, ask: Callable[[Side], Sequence[Any]]) -> None:
-        """Raises `Disagreement` unless both sides decide alike, but for `limit`."""
+        """Raises `Disagreement` unless both sides decide alike, but for `limit` and what chance
+        adds to it (three standard deviations) where the decisions are few."""
         found = [side.scores(ask(side)) for side in (self.own, self.peer)]
         different = flips(found[0], found[1], self.thresholds)
-        if different > self.limit:
+        chance = 3 * (self.limit * (1 - self.limit) / max(found[0].size, 1)) ** 0.5
+        if different > self.limit + chance:
             raise Disagreement(
-                f"{different:.2%} of the decisions differ between the sides, "
-                f"more than {self.limit:.1%}"
+                f"{different:.2%} of {found[0].size} decisions differ between the sides, "
+                f"more than {self.limit:.1%} and chance"
             )
 
 

@@ -120,6 +120,30 @@ def test_pack_that_is_left_out_is_tested_whole(data: Path, base: Path, tmp_path:
         run(data, base, tmp_path, "--only", "urdu", "--leave-out", "urdu")
 
 
+def test_small_network_learns_from_a_teacher(data: Path, base: Path, tmp_path: Path) -> None:
+    run(data, base, tmp_path / "teacher", "--steps", "2", "--only", "ravdess", "emodb")
+    checkpoint = tmp_path / "teacher" / "checkpoint"
+    words = ["--micro", "--data", str(data), "--threads", "1", "--device", "cpu", "--steps", "2"]
+    words += ["--tokens-per-batch", "400", "--eval-rows", "6", "--teacher", str(checkpoint)]
+    with pytest.raises(ExportError, match="its head 'emotion' has the labels"):
+        main([*words, "--out", str(tmp_path / "unlike"), "--only", "urdu"])
+    out = tmp_path / "pupil"
+    assert main([*words, "--out", str(out), "--only", "ravdess", "emodb"]) == 0
+    card = load_speech_checkpoint(out / "checkpoint").card
+    assert "--micro --teacher teacher/checkpoint" in card["recipe"]
+    assert card["licence"]["notice"].startswith("A small network, trained on")
+
+
+def test_loss_towards_a_teacher_is_least_at_its_answers(made_packs: list[packs.Pack]) -> None:
+    for spec in packs.heads_of(made_packs):
+        loss = losses.HeadLoss(spec, made_packs)
+        soft = torch.linspace(-1, 1, len(spec.labels)).unsqueeze(0)  # folded
+        same = (soft - loss.centre) / loss.scale if spec.task == "regression" else soft + loss.shift
+        least = loss.like(same, soft)
+        for other in (same + torch.linspace(0.1, 0.3, same.shape[1]), same * 2 + 0.05):
+            assert loss.like(other, soft) > least
+
+
 # Packs
 
 

@@ -13,7 +13,7 @@ from affectrt.export.recipes.running import add_settings, changed_settings, plot
 
 from .packs import PACKS, heads_of, read_pack
 from .report import finish
-from .train import Settings, new_model, train
+from .train import Settings, Teacher, new_micro, new_model, train
 
 _SETTINGS = {
     "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
@@ -32,6 +32,7 @@ _SETTINGS = {
     "save_every": "steps between saved states",
     "eval_every": "steps between dev figures",
     "eval_rows": "dev clips of each pack for them",
+    "teacher_weight": "of the teacher's answers beside the labels",
     "bf16": "1: products in bfloat16, faster where the CPU has instructions for it",
 }
 
@@ -48,8 +49,21 @@ def main(argv: list[str] | None = None) -> int:
     left_out = read_pack(args.data, args.leave_out) if args.leave_out else None
     settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
     torch.manual_seed(args.seed)  # the heads' first weights
-    model = new_model(args.base, heads_of(packs), settings).to(args.device)
-    losses = train(model, packs, settings, args.out, stop_step=args.stop_step, resume=args.resume)
+    heads = heads_of(packs)
+    teacher = Teacher(args.teacher, heads, args.device) if args.teacher else None
+    if args.micro:
+        model = new_micro(heads, settings, teacher.num_mels if teacher else 80)
+    else:
+        model = new_model(args.base, heads, settings)
+    losses = train(
+        model.to(args.device),
+        packs,
+        settings,
+        args.out,
+        stop_step=args.stop_step,
+        resume=args.resume,
+        teacher=teacher,
+    )
     plot_curves(args.out)
     if not args.no_report:
         finish(
@@ -59,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             left_out,
             args.out,
             command=_command(args),
+            begin="A small network" if args.micro else "Whisper tiny.en encoder (MIT)",
             rows=args.report_rows,
         )
     return 0
@@ -66,8 +81,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     """What makes the checkpoint again, without anybody's paths."""
-    words = ["python -m affectrt.export.recipes.speech --base whisper-tiny-en-encoder"]
-    words += ["--data data/speech --out OUT"]
+    words = ["python -m affectrt.export.recipes.speech --data data/speech --out OUT"]
+    words.append("--micro" if args.micro else "--base whisper-tiny-en-encoder")
+    if args.teacher:
+        words.append(f"--teacher {args.teacher.parent.name}/{args.teacher.name}")
     if args.only:
         words.append(f"--only {' '.join(args.only)}")
     if args.leave_out:
@@ -83,7 +100,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m affectrt.export.recipes.speech",
         description="Fine-tune Whisper's encoder for affect; see the package's docstring",
     )
-    parser.add_argument("--base", type=Path, required=True, help="folder of a Whisper encoder")
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--base", type=Path, help="folder of a Whisper encoder")
+    begin.add_argument("--micro", action="store_true", help="a small network from nothing")
+    parser.add_argument("--teacher", type=Path, help="checkpoint to distil, best for --micro")
     parser.add_argument("--data", type=Path, required=True, help="folder of the speech packs")
     parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
     parser.add_argument("--only", nargs="+", choices=tuple(PACKS), help="these packs alone")

@@ -126,3 +126,19 @@ class HeadLoss:
             scale, centre = self.scale.to(logits.device), self.centre.to(logits.device)
             value = (logits - (targets.values - centre) / scale).square().sum(1)
         return value * targets.weights * LOSS_WEIGHTS.get(self.spec.name, 1.0)
+
+    def like(self, logits: Tensor, soft: Tensor) -> Tensor:
+        """The loss of each row, ``[rows]``, towards a teacher's logits, which are folded ones."""
+        logits, soft = logits.float(), soft.to(logits.device)
+        if self.spec.task in ("single_label", "ordinal"):
+            told = nn.functional.kl_div(
+                logits.log_softmax(1), soft.log_softmax(1), reduction="none", log_target=True
+            ).sum(1)
+        elif self.spec.task == "multi_label":
+            told = nn.functional.binary_cross_entropy_with_logits(
+                logits, (soft + self.shift.to(logits.device)).sigmoid(), reduction="none"
+            ).sum(1)
+        else:
+            scale, centre = self.scale.to(logits.device), self.centre.to(logits.device)
+            told = (logits - (soft - centre) / scale).square().sum(1)
+        return told * LOSS_WEIGHTS.get(self.spec.name, 1.0)

@@ -16,13 +16,20 @@ from .hearing import listen_under, other_clips
 from .losses import HeadLoss
 from .packs import PACKS, SPLITS, Clip, Pack
 
-LICENCE: dict[str, Any] = {
-    "weights": "research and other NON-COMMERCIAL use only",
-    "non_commercial": True,
-    "notice": "Whisper tiny.en encoder (MIT), fine-tuned on RAVDESS (CC BY-NC-SA 4.0), URDU "
-    "(research purposes only) and EmoDB (no licence stated). NOT for commercial products: train "
-    "the recipe on recordings of your own for those.",
-}
+
+def licence(begin: str) -> dict[str, Any]:
+    """The card's.
+
+    Args:
+        begin: what the weights came from before training.
+    """
+    return {
+        "weights": "research and other NON-COMMERCIAL use only",
+        "non_commercial": True,
+        "notice": f"{begin}, trained on RAVDESS (CC BY-NC-SA 4.0), URDU (research purposes only) "
+        "and EmoDB (no licence stated). NOT for commercial products: train the recipe on "
+        "recordings of your own for those.",
+    }
 
 
 def finish(
@@ -33,6 +40,7 @@ def finish(
     out: Path,
     *,
     command: str,
+    begin: str,
     rows: int | None = None,
 ) -> dict[str, Any]:
     """Write ``out/checkpoint`` and ``out/report.json`` of trained, unfolded weights.
@@ -41,6 +49,7 @@ def finish(
         packs: those trained on.
         left_out: a pack that was not: all of its clips are test clips.
         command: what makes this checkpoint again.
+        begin: as of `licence`.
         rows: measure on so many clips of each dev and test only; None for all.
 
     Returns:
@@ -90,7 +99,7 @@ def finish(
         "description": f"{len(model.specs)} affect heads on a clip of speech of up to "
         f"{model.max_frames // 100} s",
         "version": "1.0.0",
-        "licence": LICENCE,
+        "licence": licence(begin),
         "metrics": metrics,
         "worth": {p.name: PACKS[p.name].worth for p, _, _ in sets},
         "data": [
@@ -128,4 +137,4 @@ def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
 
-__all__ = ["LICENCE", "finish"]
+__all__ = ["finish", "licence"]

@@ -18,7 +18,13 @@ from torch import Tensor
 from affectrt.errors import ExportError
 from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.recipes.running import Run, fold, say
-from affectrt.export.speech_checkpoint import FRAMES_PER_SECOND, SpeechEncoder, base_encoder
+from affectrt.export.speech_checkpoint import (
+    FRAMES_PER_SECOND,
+    SpeechEncoder,
+    base_encoder,
+    load_speech_checkpoint,
+    new_whisper_encoder,
+)
 
 from .augment import MAX_SECONDS, Chances
 from .evaluate import quick_measure
@@ -50,12 +56,41 @@ class Settings:
     eval_every: int = 200
     eval_rows: int = 150
     bf16: int = 0
+    teacher_weight: float = 0.6
+
+
+# Whisper's shape at a sixteenth of the parameters of its smallest release, 0.9 million.
+MICRO = {
+    "d_model": 128,
+    "encoder_layers": 4,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 512,
+}
+
+
+def new_micro(heads: Sequence[HeadSpec], settings: Settings, num_mels: int = 80) -> SpeechEncoder:
+    """An untrained network of the shape `MICRO`."""
+    from transformers import WhisperConfig
+
+    config = WhisperConfig(
+        **MICRO,
+        num_mel_bins=num_mels,
+        max_source_positions=_positions(),
+        dropout=settings.layer_dropout,
+    )
+    return _with_heads(new_whisper_encoder(config), heads, settings)
 
 
 def new_model(base: Path, heads: Sequence[HeadSpec], settings: Settings) -> SpeechEncoder:
     """The base's encoder, cut to `MAX_SECONDS`, with untrained heads."""
-    positions = int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
-    encoder = base_encoder(base, positions, settings.layer_dropout)
+    return _with_heads(base_encoder(base, _positions(), settings.layer_dropout), heads, settings)
+
+
+def _positions() -> int:
+    return int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
+
+
+def _with_heads(encoder: Any, heads: Sequence[HeadSpec], settings: Settings) -> SpeechEncoder:
     model = SpeechEncoder(encoder, heads, settings.pooling_heads)
     model.dropout.p = settings.dropout
     return model
@@ -87,12 +122,37 @@ def parameter_groups(model: SpeechEncoder, settings: Settings) -> list[dict[str,
     return [*groups, *top, {"params": own, "lr": settings.head_lr}]
 
 
+class Teacher:
+    """A trained checkpoint that hears what its pupil hears, and answers for every clip.
+
+    Raises:
+        NotFoundError, ExportError: as `load_speech_checkpoint`, or the heads are not the pupil's.
+    """
+
+    def __init__(self, checkpoint: Path, specs: Sequence[HeadSpec], device: str = "cpu") -> None:
+        loaded = load_speech_checkpoint(checkpoint)
+        self.model, self.num_mels = loaded.model.to(device), loaded.num_mels
+        known = {s.name: s.labels for s in self.model.specs}
+        for spec in specs:
+            if known.get(spec.name) != spec.labels:
+                raise ExportError(
+                    f"{checkpoint}: its head {spec.name!r} has the labels {known.get(spec.name)}; "
+                    f"the pupil's are {spec.labels}"
+                )
+
+    def __call__(self, features: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        with torch.inference_mode():
+            logits = self.model(features, frames)
+        return {name: values.float().clone() for name, values in logits.items()}
+
+
 def loss_of(
     model: SpeechEncoder,
     losses: dict[str, HeadLoss],
     batch: Batch,
     settings: Settings,
     rng: np.random.Generator,
+    teacher: Teacher | None = None,
 ) -> dict[str, tuple[Tensor, float]]:
     """By head: the sum of its loss over the batch, and the clips that it was summed over.
 
@@ -103,7 +163,9 @@ def loss_of(
     device = str(next(model.parameters()).device)
     bf16 = bool(settings.bf16)
     with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
-        pooled = model.pool(batch.features.to(device), batch.frames.to(device))
+        heard = batch.features.to(device), batch.frames.to(device)
+        soft = teacher(*heard) if teacher else {}
+        pooled = model.pool(*heard)
         share, partners = 1.0, torch.arange(len(batch.clips))
         if settings.mixup > 0 and len(batch.clips) > 1:
             share = float(rng.beta(settings.mixup, settings.mixup))
@@ -117,6 +179,12 @@ def loss_of(
         if share < 1.0:
             mixed.append((1 - share, targets.taken(partners)))
         value = torch.stack([s * loss(logits[name], t.to(device)).sum() for s, t in mixed]).sum()
+        if teacher:
+            mixes = [(share, soft[name])]
+            if share < 1.0:
+                mixes.append((1 - share, soft[name][partners.to(device)]))
+            told = torch.stack([s * loss.like(logits[name], t).sum() for s, t in mixes]).sum()
+            value = (1 - settings.teacher_weight) * value + settings.teacher_weight * told
         result[name] = (value, float((targets.weights > 0).sum()))
     return result
 
@@ -129,20 +197,26 @@ def train(
     *,
     stop_step: int | None = None,
     resume: bool = True,
+    teacher: Teacher | None = None,
 ) -> dict[str, HeadLoss]:
     """Fit `model` in place; it ends with the moving average of its weights, its heads unfolded.
 
     State goes to ``out/state.pt`` every `save_every` steps and at the end; with `resume` a run of
     the same settings goes on from it. ``out/curves.json`` has losses and dev metrics.
 
+    Args:
+        teacher: whose answers to the same sounds are targets beside the labels.
+
     Raises:
-        ExportError: the state in `out` is of another run.
+        ExportError: the state in `out` is of another run, or the teacher reads other features.
     """
     losses = {spec.name: HeadLoss(spec, packs) for spec in model.specs}
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings), weight_decay=settings.weight_decay, fused=True
     )
     num_mels = int(model.encoder.config.num_mel_bins)
+    if teacher and teacher.num_mels != num_mels:
+        raise ExportError(f"the teacher reads {teacher.num_mels} mel bands, its pupil {num_mels}")
     mixture = Mixture(
         packs,
         num_mels,
@@ -167,7 +241,7 @@ def train(
         model.train()
         torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout, the same after a kill
         rng = np.random.default_rng([settings.seed, 1 << 22, step])
-        parts = loss_of(model, losses, batch, settings, rng)
+        parts = loss_of(model, losses, batch, settings, rng, teacher)
         # Over the usual number of rows, not this batch's: every clip weighs the same.
         total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
         run.descend(total)
@@ -203,4 +277,4 @@ def _upto(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         yield next(batches)
 
 
-__all__ = ["Settings", "new_model", "train"]
+__all__ = ["MICRO", "Settings", "Teacher", "new_micro", "new_model", "train"]
