@@ -60,7 +60,7 @@ class Settings:
 
 
 # Whisper's shape at a sixteenth of the parameters of its smallest release, 0.9 million.
-MICRO = {
+MICRO: dict[str, Any] = {
     "d_model": 128,
     "encoder_layers": 4,
     "encoder_attention_heads": 4,
