@@ -13,18 +13,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import export_checkpoint, verify
+    from .api import describe_checkpoint, export_checkpoint, verify
     from .bundle import read_manifest, write_bundle
     from .checkpoint import HeadSpec, PooledEncoder, load_checkpoint, save_pooled_checkpoint
     from .parity import ParityReport
+    from .probes import LinearHead, attach_heads, make_head, probe_head, read_probe
+    from .sources import Source
 
 __all__ = [
     "HeadSpec",
+    "LinearHead",
     "ParityReport",
     "PooledEncoder",
+    "Source",
+    "attach_heads",
+    "describe_checkpoint",
     "export_checkpoint",
     "load_checkpoint",
+    "make_head",
+    "probe_head",
     "read_manifest",
+    "read_probe",
     "save_pooled_checkpoint",
     "verify",
     "write_bundle",
@@ -32,11 +41,18 @@ __all__ = [
 
 _HOME = {
     "HeadSpec": "checkpoint",
+    "LinearHead": "probes",
     "ParityReport": "parity",
     "PooledEncoder": "checkpoint",
+    "Source": "sources",
+    "attach_heads": "probes",
+    "describe_checkpoint": "api",
     "export_checkpoint": "api",
     "load_checkpoint": "checkpoint",
+    "make_head": "probes",
+    "probe_head": "probes",
     "read_manifest": "bundle",
+    "read_probe": "probes",
     "save_pooled_checkpoint": "checkpoint",
     "verify": "api",
     "write_bundle": "bundle",

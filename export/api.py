@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from affectrt.errors import Error, ExportError, NotFoundError, UnsupportedError
+import numpy as np
+
+from affectrt import _core
+from affectrt.errors import ExportError, UnsupportedError
+from affectrt.proof import PublicKey, check_signature
 
 from .bundle import read_manifest, write_bundle
-from .checkpoint import LoadedCheckpoint, load_checkpoint
+from .certificate import check_formats, differences, write_certificate
+from .checkpoint import LoadedCheckpoint, config_json, load_checkpoint
 from .data import ParityData, builtin_data, read_data
+from .describe import Description, describe
 from .manifest import add_parity_metrics, check_exportable, make_manifest, same_heads
+from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
 from .native_weights import native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
-from .parity import BARS, ParityReport, measure
+from .onnx_source import OnnxNetwork, describe_precision, find_graph, load_onnx
+from .parity import BARS, Bars, ParityReport, measure, source_answers
 from .quantize_onnx import quantize_onnx
+from .search import Bar
+from .signing import signer
+from .sources import Source, readable, refuse_foreign
 from .tokens import read_tokenizer
 
 PRECISIONS = tuple(BARS)
@@ -30,7 +40,7 @@ Progress = Callable[[str], object]
 
 
 def export_checkpoint(
-    checkpoint: Path | str,
+    checkpoint: Path | str | Source,
     out: Path | str,
     *,
     precision: str = "fp32",
@@ -40,13 +50,18 @@ def export_checkpoint(
     progress: Progress | None = None,
     engines: Sequence[str] | None = None,
     enforce_bars: bool = True,
+    max_loss: float | None = None,
+    max_flips: float | None = None,
+    certificates: Sequence[Path | str] = (),
+    sign_key: PublicKey | None = None,
 ) -> ParityReport:
-    """Turn a local sequence-classification checkpoint into one `.affect` file, with its proof.
+    """Turn a local checkpoint that classifies texts into one `.affect` file, with its proof.
 
     Args:
         checkpoint: a directory with ``config.json``, weights and ``tokenizer.json`` (made from the
-            slow tokenizer's files where it is missing). Nothing is downloaded and no code in it is
-            run.
+            slow tokenizer's files where it is missing), a LoRA adapter's, or an existing ``.onnx``
+            or directory of optimum's, which is packed as it is; as a `Source`, with what else
+            belongs to it. Nothing is downloaded and no code in it is run.
         out: the file to write. It is whole or untouched at every moment.
         precision: ``"fp32"``; ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
             token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native engine alone:
@@ -62,6 +77,13 @@ def export_checkpoint(
             checkpoint.
         enforce_bars: with False, a product beyond the bars is written all the same, with a report
             that says so.
+        max_loss: of ``"int8"``, the most that any task metric may fall by on `data`; where it falls
+            further, the fewest layers are kept in a higher precision that hold it (see `search`),
+            and ``OUT.search.json`` and ``OUT.search.ENGINE.svg`` beside `out` say what was tried. A
+            search that was stopped goes on from there.
+        max_flips: the same for the share of decisions that flip, 0 to 1.
+        certificates: files to write the report to as well, ``.json`` or ``.html``.
+        sign_key: an Ed25519 private key in PEM, or its path, to sign the file with.
 
     Returns:
         The parity report, which also stands in the file.
@@ -73,38 +95,65 @@ def export_checkpoint(
         UnsupportedError: valid, but not done: weights beyond 2 GB as float32.
     """
     step = progress or (lambda _: None)
-    source, target = Path(checkpoint), Path(out)
+    source, target = as_source(checkpoint), Path(out)
     if precision not in PRECISIONS:
         raise ExportError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if engines is not None and not (engines and set(engines) <= set(ENGINES)):
         raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
     if precision == "int8-accurate" and "onnxruntime" in (engines or ()):
         raise ExportError("precision 'int8-accurate' is the native engine's alone; use 'int8'")
+    bar = make_bar(max_loss, max_flips, precision)
     _check_target(target, overwrite)
+    documents = [Path(file) for file in certificates]
+    check_formats(documents)
+    seal = None if sign_key is None else signer(sign_key)
 
     step("read the checkpoint")
-    with _readable(source) as folder:
-        loaded = replace(load_checkpoint(folder), path=source)
+    with _opened(source) as (loaded, folder):
         check_exportable(loaded)
         read_tokenizer(loaded)  # what is wrong with it is better said before the long work
         rows = _rows(data, loaded)
-        if engines is None:
+        graph: bytes | None = None
+        notes: tuple[str, ...] = ()
+        bars = None if bar is None else bars_of(bar)
+        if isinstance(loaded.model, OnnxNetwork):
+            graph, precision, notes, bars = _as_it_is(loaded, precision, engines, bar)
+            engines = ("onnxruntime",)
+        elif engines is None:
             native = native_engine_runs(loaded) or precision == "int8-accurate"
             engines = ("native",) if native else ("onnxruntime",)
         files: dict[str, bytes | Path] = {
-            "config.json": (folder / "config.json").read_bytes(),
+            "config.json": config_json(loaded, folder),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
         }
-        if "onnxruntime" in engines:
-            files["model.onnx"] = _onnx(loaded, precision, step)
-        if "native" in engines:
-            step("write the native engine's weights")
-            files["weights.safetensors"] = write_native_weights(loaded, precision)
-        recipe = _command(
-            "export", source, "--out", target, "--precision", precision, *_flags(engines), data=data
-        )
+        flags = [*source.flags(), *_flags(engines), *bar_flags(bar)]
+        how = [] if graph else ["--precision", precision]
+        recipe = _command("export", source.path, "--out", target, *how, *flags, data=data)
+        answers = None
+        higher: dict[str, tuple[str, ...]] = {}
+        if graph is not None:
+            files["model.onnx"] = graph
+        elif bar is None:
+            if "onnxruntime" in engines:
+                files["model.onnx"] = _onnx(loaded, precision, step)
+            if "native" in engines:
+                step("write the native engine's weights")
+                files["weights.safetensors"] = write_native_weights(loaded, precision)
+        else:
+            step("ask the checkpoint")
+            answers = source_answers(loaded, rows)
+            for engine in engines:
+                found, content = searched(loaded, engine, bar, rows, answers, files, target, step)
+                files[ENTRIES[engine]] = content
+                for level in found.levels[1:]:
+                    if found.weights(level):
+                        higher[f"{engine} {level}"] = found.weights(level)
         manifest = make_manifest(
-            loaded, name=name, precision=precision, recipe=recipe, entries=tuple(files)
+            loaded,
+            name=name,
+            precision="int8-mixed" if higher else precision,
+            recipe=recipe,
+            entries=tuple(files),
         )
         step("compare with the checkpoint")
         with tempfile.TemporaryDirectory(prefix="affectrt-export-") as scratch:
@@ -115,39 +164,62 @@ def export_checkpoint(
                 loaded,
                 rows,
                 name=manifest["name"],
-                precision=precision,
+                precision=str(manifest["model"]["precision"]),
                 backends=_backends(manifest),
-                command=_command("verify", target, "--against", source, data=data),
+                command=_command(
+                    "verify", target, "--against", source.path, *source.flags(), data=data
+                ),
+                notes=notes,
+                bars=bars,
+                source=answers,
+                higher_precision=higher,
             )
     if enforce_bars and not report.passed:
         raise ExportError(_refusal(report, f"{target} is not written"))
     manifest["parity"] = report.to_dict()
     add_parity_metrics(manifest, report.heads, report.data, report.data_sha256)
     step("write the model file")
-    write_bundle(target, manifest, files, overwrite=overwrite)
+    write_bundle(target, manifest, files, overwrite=overwrite, seal=seal)
+    for document in documents:
+        write_certificate(document, read_manifest(target)["parity"])
     return report
 
 
 def verify(
-    model_file: Path | str, against: Path | str, *, data: Path | str | None = None
+    model_file: Path | str,
+    against: Path | str | Source,
+    *,
+    data: Path | str | None = None,
+    certificates: Sequence[Path | str] = (),
+    public_key: PublicKey | None = None,
 ) -> ParityReport:
-    """Compare an existing model file with a checkpoint, anew.
+    """Compare an existing model file with a checkpoint, anew, and with the report in the file.
+
+    What the new report says otherwise than the file's, beyond rounding, is in its `differences`.
 
     Args:
         model_file: a `.affect` file, or a directory with the same files.
-        against: the checkpoint's directory.
+        against: the checkpoint's directory, or whatever `export_checkpoint` took.
         data: as for `export_checkpoint`.
+        certificates: files to write the new report to, ``.json`` or ``.html``, whether it passes
+            or not.
+        public_key: an Ed25519 key in PEM, or its path, that the file must be signed with.
 
     Raises:
         NotFoundError: a file is missing.
         ModelFileError: the model file is damaged.
+        ProofError: it is not signed, or not with that key.
         ExportError: other heads than the checkpoint's, or answers beyond the bars; the message
             has the numbers.
     """
-    file, source = Path(model_file), Path(against)
+    file, source = Path(model_file), as_source(against)
+    documents = [Path(document) for document in certificates]
+    check_formats(documents)
     manifest = read_manifest(file)
-    with _readable(source) as folder:
-        loaded = replace(load_checkpoint(folder), path=source)
+    _core.verify_bundle(str(file))
+    if public_key is not None:
+        check_signature(str(file), manifest, public_key)
+    with _opened(source) as (loaded, _):
         same_heads(manifest, loaded)
         rows = _rows(data, loaded)
         notes = []
@@ -163,12 +235,79 @@ def verify(
             name=str(manifest["name"]),
             precision=str(manifest["model"]["precision"]),
             backends=_backends(manifest),
-            command=_command("verify", file, "--against", source, data=data),
+            command=_command("verify", file, "--against", source.path, *source.flags(), data=data),
             notes=notes,
+            bars=_stored_bars(manifest, loaded),
+            higher_precision=(manifest.get("parity") or {}).get("higher_precision"),
         )
+    report = replace(report, differences=differences(manifest.get("parity"), report.to_dict()))
+    for document in documents:
+        write_certificate(document, report.to_dict())
     if not report.passed:
-        raise ExportError(_refusal(report, f"{file} does not give {source}'s answers"))
+        raise ExportError(_refusal(report, f"{file} does not give {source.path}'s answers"))
     return report
+
+
+def describe_checkpoint(
+    checkpoint: Path | str | Source,
+    *,
+    precision: str = "fp32",
+    engines: Sequence[str] | None = None,
+) -> Description:
+    """What `export_checkpoint` would do: family, heads, activations and why, precision, bytes.
+
+    Raises:
+        NotFoundError, ExportError: as `export_checkpoint` does for a checkpoint it cannot take.
+    """
+    source = as_source(checkpoint)
+    with _opened(source) as (loaded, _):
+        check_exportable(loaded)
+        return describe(loaded, precision, engines, source.path.resolve())
+
+
+def as_source(given: Path | str | Source) -> Source:
+    """A path as a `Source`."""
+    return given if isinstance(given, Source) else Source(Path(given))
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[tuple[LoadedCheckpoint, Path]]:
+    """What is to be exported, and the directory with its ``config.json``."""
+    refuse_foreign(source.path)
+    graph = find_graph(source.path)
+    if graph is not None:
+        yield load_onnx(source, graph), source.path if source.path.is_dir() else graph.parent
+        return
+    with readable(source) as folder:
+        yield replace(load_checkpoint(folder), path=source.path), folder
+
+
+def _as_it_is(
+    loaded: LoadedCheckpoint, precision: str, engines: Sequence[str] | None, bar: Bar | None
+) -> tuple[bytes, str, tuple[str, ...], Bars]:
+    """An existing graph: its bytes, precision, a remark, and the bars that it can keep."""
+    if precision != "fp32" or bar is not None or "native" in (engines or ()):
+        raise ExportError(
+            f"{loaded.path}: an existing ONNX model is packed as it is, for onnxruntime; for "
+            "another precision or the native engine, export the checkpoint that it was made of"
+        )
+    network: OnnxNetwork = loaded.model  # type: ignore[assignment]
+    own, remark = describe_precision(network.operators)
+    bars = BARS[own]
+    if remark is not None:  # how far it goes is in the report
+        bars = replace(bars, max_neighbour_difference=float(np.finfo(np.float32).max))
+    return network.image, own, () if remark is None else (remark,), bars
+
+
+def _stored_bars(manifest: dict[str, Any], loaded: LoadedCheckpoint) -> Bars | None:
+    """The bars that a file was made for, where they are not those of its precision."""
+    searched_for = manifest["model"]["precision"] == "int8-mixed"
+    if not searched_for and not isinstance(loaded.model, OnnxNetwork):
+        return None
+    try:
+        return Bars(**manifest["parity"]["bars"])
+    except (KeyError, TypeError):
+        return None
 
 
 def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes:
@@ -223,8 +362,10 @@ def _rows(data: Path | str | None, checkpoint: LoadedCheckpoint) -> ParityData:
 
 def _refusal(report: ParityReport, what: str) -> str:
     advice = {
-        "int8": " Keep it in int8-accurate or fp32, or fine-tune it longer.",
+        "int8": " Keep it in int8-accurate or fp32, let --max-flips or --max-loss raise "
+        "what needs it, or fine-tune it longer.",
         "int8-accurate": " Keep it in fp32, or fine-tune it longer.",
+        "int8-mixed": " Allow less in --max-loss or --max-flips, or fine-tune it longer.",
     }.get(report.precision, "")
     return f"{what}, since it is beyond the bars: {'; '.join(report.failures)}.{advice}"
 
@@ -234,56 +375,3 @@ def _command(verb: str, *words: Path | str, data: Path | str | None) -> str:
     parts = [w.resolve().name if isinstance(w, Path) else w for w in words]
     parts += ["--data", Path(data).name] if data is not None else []
     return shlex.join(["affectrt", verb, *parts])
-
-
-# Files that transformers can make a tokenizer.json of.
-_SLOW_TOKENIZERS = (
-    "vocab.txt",
-    "vocab.json",
-    "spm.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
-
-
-@contextlib.contextmanager
-def _readable(checkpoint: Path) -> Iterator[Path]:
-    """The checkpoint, with a tokenizer.json.
-
-    Where there is none, but the files of a slow tokenizer, a view of the directory is made that
-    has the one that transformers converts them to.
-    """
-    slow = [n for n in _SLOW_TOKENIZERS if (checkpoint / n).is_file()]
-    if (checkpoint / "tokenizer.json").exists() or not slow or not checkpoint.is_dir():
-        yield checkpoint
-        return
-    with tempfile.TemporaryDirectory(prefix="affectrt-tokenizer-") as scratch:
-        view = Path(scratch) / checkpoint.resolve().name
-        view.mkdir()
-        for file in checkpoint.iterdir():
-            (view / file.name).symlink_to(file.resolve())
-        (view / "tokenizer.json").write_text(_converted(checkpoint, slow), encoding="utf-8")
-        try:
-            yield view
-        except NotFoundError as error:
-            raise NotFoundError(str(error).replace(str(view), str(checkpoint))) from None
-        except Error as error:
-            raise type(error)(str(error).replace(str(view), str(checkpoint))) from error
-
-
-def _converted(checkpoint: Path, slow: list[str]) -> str:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint, local_files_only=True, trust_remote_code=False
-        )
-        text: str = tokenizer.backend_tokenizer.to_str()
-        json.loads(text)
-    except Exception as error:  # transformers raises whatever the file makes it raise
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ExportError(
-            f"{checkpoint}: tokenizer.json is missing, and transformers cannot make one of "
-            f"{', '.join(slow)}: {reason}"
-        ) from None
-    return text

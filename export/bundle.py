@@ -11,7 +11,7 @@ import secrets
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +30,8 @@ _MAX_NAME_BYTES = 255
 _MAX_MANIFEST_BYTES = 4 << 20
 _MAX_IMAGE_BYTES = 0xFFFFFFFE  # plain ZIP: below the marker of its 64-bit extension
 _COPY_BYTES = 1 << 20
+
+Seal = Callable[[dict[str, Any]], None]
 
 # A component neither begins with "." or "-" nor ends with ".".
 _COMPONENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?"
@@ -73,12 +75,15 @@ def write_bundle(
     files: Mapping[str, bytes | Path],
     *,
     overwrite: bool = False,
+    seal: Seal | None = None,
 ) -> None:
     """Writes one `.affect` file: the manifest and `files`, stored and 64-byte aligned.
 
     `manifest` is the content of affectrt.json without "files", which is filled in here (and
     replaced where given); "format" and "format_version" may be left out. `files` maps entry names
-    to their bytes or to the file that holds them. The same arguments always give the same bytes.
+    to their bytes or to the file that holds them. `seal` is called with the whole manifest, "files"
+    included, and may add to it: a signature, for instance. The same arguments always give the same
+    bytes.
 
     The target is whole or untouched at every moment, even when the process is killed or the disk
     is full: all is written beside it, read back and checked by the reader itself, and then renamed.
@@ -95,7 +100,7 @@ def write_bundle(
         raise ExportError(f"{out.parent}: no such directory; create it first")
     _check_names(files)
     contents = [_Content.of(name, files[name]) for name in sorted(files)]
-    text = _manifest_text(manifest, contents)
+    text = _manifest_text(manifest, contents, seal)
     entries = [_Content.of(MANIFEST_NAME, text), *contents]
     temporary = out.parent / f".{out.name[:200]}.{secrets.token_hex(8)}.tmp"
     try:
@@ -210,7 +215,9 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _manifest_text(manifest: Mapping[str, Any], contents: list[_Content]) -> bytes:
+def _manifest_text(
+    manifest: Mapping[str, Any], contents: list[_Content], seal: Seal | None
+) -> bytes:
     _check_keys(manifest, tuple(_KNOWN_KEYS), "manifest")
     for key, known in _KNOWN_KEYS.items():
         if known is not None:
@@ -223,6 +230,10 @@ def _manifest_text(manifest: Mapping[str, Any], contents: list[_Content]) -> byt
     ordered = {key: given[key] for key in order if key in given}
     try:
         text = json.dumps(ordered, ensure_ascii=False, allow_nan=False, indent=1, default=_plain)
+        if seal is not None:
+            whole = json.loads(text)  # as readers will see it
+            seal(whole)
+            text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
         return (text + "\n").encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise ExportError(f"the manifest cannot be written as JSON: {error}") from error

@@ -18,7 +18,11 @@ from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from affectrt.errors import ExportError, NotFoundError
 
@@ -48,6 +52,15 @@ FAMILIES = {
     "modernbert": False,
     "deberta": True,
     "deberta-v2": True,
+}
+
+
+# Families that are asked for and not done, and why.
+_REFUSED = {
+    "xlnet": ": XLNet reads tokens in the light of permutations and of states kept from the "
+    "segment before, which neither engine computes; fine-tune one of those instead",
+    "t5": ": it writes text; a classifier needs an encoder alone",
+    "gpt2": ": it writes text; a classifier needs an encoder",
 }
 
 
@@ -181,6 +194,9 @@ class LoadedCheckpoint:
     uses_token_types: bool
     max_tokens: int
     source_sha256: str
+    # The product's config.json: the checkpoint's own file, or `config` where heads were rearranged
+    # and the native engine has to know of them.
+    own_config: bool = True
     card: dict[str, Any] = field(default_factory=dict)
 
 
@@ -193,17 +209,22 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
             contradict the labels; the message says which and what would be right.
     """
     path = Path(path)
-    config = read_json(path / "config.json")
+    given = config = read_json(path / "config.json")
     family = str(config.get("model_type", ""))
     if family not in FAMILIES:
         raise ExportError(
             f"{path}: model_type {family!r} is not one that affectrt exports "
-            f"({', '.join(sorted(FAMILIES))})"
+            f"({', '.join(sorted(FAMILIES))}){_REFUSED.get(family, '')}"
         )
     tokenizer_json = _tokenizer_json(path)
     weights, digest = read_weights(path)
     if "affectrt" in config:
         model, heads = _pooled(path, config, weights)
+    elif _kind(path, config, weights) == "tokens":
+        model, heads = _hf_token_classifier(path, config, weights)
+        if isinstance(model, PooledEncoder):
+            own = {"pooling": model.pooling, "heads": [asdict(h) for h in heads]}
+            config = {**config, "affectrt": own}
     else:
         model, heads = _hf_classifier(path, config, weights)
     model.eval()
@@ -215,10 +236,19 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
         family=family,
         tokenizer_json=tokenizer_json,
         uses_token_types=FAMILIES[family] and int(config.get("type_vocab_size", 2)) > 0,
-        max_tokens=_max_tokens(config),
+        max_tokens=max_tokens_of(config),
         source_sha256=digest,
+        own_config="affectrt" not in config or "affectrt" in given,
         card=dict(config.get("affectrt", {}).get("card", {})),
     )
+
+
+def config_json(checkpoint: LoadedCheckpoint, folder: Path) -> bytes:
+    """The product's ``config.json``: the file of the checkpoint's directory, unchanged, or where
+    heads were rearranged the one that says so."""
+    if checkpoint.own_config:
+        return (folder / "config.json").read_bytes()
+    return (json.dumps(checkpoint.config, indent=2) + "\n").encode()
 
 
 def save_pooled_checkpoint(
@@ -298,19 +328,60 @@ def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
     return {"add_pooling_layer": False} if config["model_type"] in takes else {}
 
 
+def _kind(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> str:
+    """Whether a checkpoint of transformers classifies a text ("text") or its tokens ("tokens")."""
+    names = config.get("architectures") or []
+    name = str(names[0]) if isinstance(names, list) and names else ""
+    if name.endswith("ForTokenClassification"):
+        return "tokens"
+    if name.endswith("ForSequenceClassification"):
+        return "text"
+    if name.endswith("ForQuestionAnswering") or "qa_outputs.weight" in weights:
+        raise ExportError(
+            f"{path}: is a {name or 'question answering model'}, which finds a span in the second "
+            "text of a pair; affectrt's span heads read the first. Train one with "
+            "affectrt.export.PooledEncoder (task 'span', the text that is read first)"
+        )
+    if name and not any(n.startswith(("classifier", "score.")) for n in weights):
+        raise ExportError(
+            f"{path}: is a {name}, which has no head that classifies; fine-tune it, or put a "
+            "linear probe on it (--probe, affectrt.export.probe_head)"
+        )
+    return "text"
+
+
+def _labels(path: Path, config: Any) -> tuple[str, ...]:
+    names = config.id2label
+    if sorted(names) != list(range(config.num_labels)):
+        raise ExportError(
+            f"{path / 'config.json'}: id2label must name the labels 0 to {len(names) - 1} without "
+            f"a gap, not {', '.join(map(str, sorted(names)[:20]))}"
+        )
+    return tuple(str(names[i]) for i in range(config.num_labels))
+
+
+def _hf_token_classifier(
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
+    from .token_classifier import ArrangedTokens, as_pooled, token_labels
+
+    whole = network_config(path, config)
+    from_config: Any = AutoModelForTokenClassification.from_config
+    classifier: Any = built(path, weights, lambda: from_config(whole, **PLAIN_ATTENTION))
+    labels, order = token_labels(_labels(path, whole), str(path))
+    spec = HeadSpec(name="default", task="token_labels", labels=labels, output="logits")
+    if hasattr(classifier, "head"):  # ModernBERT's has a layer of its own before the classifier
+        return ArrangedTokens(classifier, spec, order), (spec,)
+    return as_pooled(classifier.eval(), classifier.base_model_prefix, spec, order), (spec,)
+
+
 def _hf_classifier(
     path: Path, config: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     whole = network_config(path, config)
     from_config: Any = AutoModelForSequenceClassification.from_config
     classifier = built(path, weights, lambda: from_config(whole, **PLAIN_ATTENTION))
-    names = whole.id2label
-    if sorted(names) != list(range(whole.num_labels)):
-        raise ExportError(
-            f"{path / 'config.json'}: id2label must name the labels 0 to {len(names) - 1} without "
-            f"a gap, not {', '.join(map(str, sorted(names)[:20]))}"
-        )
-    labels = tuple(str(names[i]) for i in range(whole.num_labels))
+    labels = _labels(path, whole)
     problem = config.get("problem_type")
     if problem is not None and problem not in _PROBLEM_TYPES:
         raise ExportError(
@@ -321,11 +392,12 @@ def _hf_classifier(
     return _HfClassifier(classifier), (spec,)
 
 
-def _max_tokens(config: dict[str, Any]) -> int:
-    usual = 8192 if config["model_type"] == "modernbert" else 512
+def max_tokens_of(config: dict[str, Any]) -> int:
+    """The longest row that the positions of a ``config.json`` allow."""
+    usual = 8192 if config.get("model_type") == "modernbert" else 512
     positions = int(config.get("max_position_embeddings", usual))
     # RoBERTa-like models start counting positions at pad_token_id + 1.
-    if config["model_type"] in ("roberta", "xlm-roberta", "mpnet"):
+    if config.get("model_type") in ("roberta", "xlm-roberta", "mpnet"):
         positions -= int(config.get("pad_token_id", 1)) + 1
     return max(positions, 1)
 

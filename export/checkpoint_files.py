@@ -34,6 +34,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """All tensors of the checkpoint and the SHA-256 over its weight files in name order."""
     index = path / "model.safetensors.index.json"
@@ -57,20 +66,30 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     for file in files:
         try:
             digest.update(file.read_bytes())
-            if file.suffix == ".bin":
-                tensors.update(torch.load(file, map_location="cpu", weights_only=True))
-            else:
-                with safe_open(file, framework="pt") as reader:
-                    tensors.update({k: reader.get_tensor(k) for k in reader.keys()})  # noqa: SIM118
         except FileNotFoundError:
             raise NotFoundError(f"{file} is missing: a shard named by {index.name}") from None
-        except (SafetensorError, RuntimeError, ValueError, OSError, EOFError) as error:
-            raise ExportError(f"{file} cannot be read: {error}") from None
-        except Exception as error:  # pickle.UnpicklingError and its many relatives
-            raise ExportError(f"{file} is refused (weights_only): {error}") from None
+        except OSError as error:
+            raise ExportError(f"{file} cannot be read: {error.strerror or error}") from None
+        tensors.update(read_tensors(file))
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, (
         digest.hexdigest()
     )
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of one file, as they are: safetensors, or a pickle under ``weights_only``."""
+    try:
+        if file.suffix == ".bin":
+            found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+            if not all(isinstance(v, Tensor) for v in found.values()):
+                raise ValueError("it holds other things than tensors")
+            return found
+        with safe_open(file, framework="pt") as reader:
+            return {k: reader.get_tensor(k) for k in reader.keys()}  # noqa: SIM118
+    except (SafetensorError, RuntimeError, ValueError, OSError, EOFError) as error:
+        raise ExportError(f"{file} cannot be read: {error}") from None
+    except Exception as error:  # pickle.UnpicklingError and its many relatives
+        raise ExportError(f"{file} is refused (weights_only): {error}") from None
 
 
 def built(path: Path, weights: dict[str, Tensor], build: Callable[[], nn.Module]) -> nn.Module:

@@ -5,6 +5,9 @@ the CPU that it finds itself on). In the int8 precisions every matrix of the enc
 becomes ``NAME.weight`` int8 ``[N, K]`` with ``NAME.weight.scale`` float32 ``[N]``, and every large
 table ``NAME`` int8 ``[rows, width]`` with ``NAME.scale`` float32 ``[rows]``. What follows the
 pooling, layer norms, biases and small tables stay float32: little work, much effect on the logits.
+
+The bits of the activations stand at ``affectrt.activation_bits`` of the file's metadata: "8" (codes
+of weights within 63), "16" (within 127), or "8 16:NAME ..." where matrices of these names have 16.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from affectrt.errors import ExportError
 
 from .checkpoint import LoadedCheckpoint, PooledEncoder
 from .quantize import EMBEDDING_MAX_CODE, WEIGHT_MAX_CODE, quantize_rows
+from .token_classifier import ArrangedTokens
 
 # model_type -> parts of names of the matrices that the engine multiplies in every layer.
 NATIVE_FAMILIES: dict[str, tuple[str, ...]] = {
@@ -45,6 +49,16 @@ _PRECISIONS: dict[str, tuple[int, int] | None] = {
 }
 ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
 _OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
+# Matrices of one layer that are multiplied as one.
+_TOGETHER = (
+    ("query", "key", "value"),
+    ("q_lin", "k_lin", "v_lin"),
+    ("q", "k", "v"),
+    ("q_proj", "k_proj", "v_proj"),
+)
+Quantiser = Callable[
+    [str, npt.NDArray[np.float32], int], tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]
+]
 # Tables below this stay float32, as in the ONNX graph.
 _MIN_TABLE_VALUES = 4096
 
@@ -56,6 +70,7 @@ def native_engine_runs(checkpoint: LoadedCheckpoint) -> bool:
     positions = config.get("position_embedding_type") or "absolute"
     return (
         checkpoint.family in NATIVE_FAMILIES
+        and not isinstance(checkpoint.model, ArrangedTokens)
         and all(config.get(key, "gelu") in ACTIVATIONS for key in keys)
         and positions == "absolute"
         and _plain_rotation(config)
@@ -65,7 +80,12 @@ def native_engine_runs(checkpoint: LoadedCheckpoint) -> bool:
 
 
 def write_native_weights(
-    checkpoint: LoadedCheckpoint, precision: str, *, keep: Collection[str] = ()
+    checkpoint: LoadedCheckpoint,
+    precision: str,
+    *,
+    keep: Collection[str] = (),
+    wide: Collection[str] = (),
+    quantise: Quantiser | None = None,
 ) -> bytes:
     """The bytes of ``weights.safetensors``.
 
@@ -75,6 +95,8 @@ def write_native_weights(
             ``"int8-accurate"``: 8-bit weight codes, multiplied with 16-bit activations.
         keep: names of weights (with or without ``.weight``) to leave in float32. Query, key and
             value are one product: keeping one of a layer keeps all three.
+        wide: likewise, of ``"int8"``: those that are as in ``"int8-accurate"``.
+        quantise: `quantize_rows` with the weight's name before, for who keeps what it gave.
 
     Raises:
         ExportError: an unknown precision, or a checkpoint that the engine does not compute.
@@ -86,10 +108,12 @@ def write_native_weights(
             f"absolute positions and one of the activations {', '.join(sorted(ACTIVATIONS))}"
         )
     return to_safetensors(
-        _float_tensors(checkpoint),
+        float_tensors(checkpoint),
         precision,
-        is_matrix=lambda name: _is_layer_matrix(name, checkpoint.family),
+        is_matrix=lambda name: is_layer_matrix(name, checkpoint.family),
         keep=keep,
+        wide=wide,
+        quantise=quantise,
     )
 
 
@@ -99,6 +123,8 @@ def to_safetensors(
     *,
     is_matrix: Callable[[str], bool],
     keep: Collection[str] = (),
+    wide: Collection[str] = (),
+    quantise: Quantiser | None = None,
 ) -> bytes:
     """Tensors as the engine reads them, in one of the precisions of `write_native_weights`.
 
@@ -106,7 +132,7 @@ def to_safetensors(
         tensors: float32, by the names of the checkpoint.
         is_matrix: which of them the engine multiplies in layers. A convolution ``[N, channels,
             taps]`` keeps its shape and has a scale for each of its N outputs.
-        keep: as for `write_native_weights`.
+        keep, wide, quantise: as for `write_native_weights`.
     """
     if precision not in _PRECISIONS:
         raise ExportError(f"precision {precision!r} is not one of {', '.join(_PRECISIONS)}")
@@ -114,27 +140,28 @@ def to_safetensors(
     if codes_and_bits is None:
         return bytes(save(tensors))
     max_code, bits = codes_and_bits
-    kept = _kept(tensors, keep)
+    kept, widened = with_partners(tensors, keep), with_partners(tensors, wide)
+    words = [str(bits)]
     result: dict[str, npt.NDArray[np.generic]] = {}
     for name, tensor in tensors.items():
         matrix = tensor.ndim > 1 and is_matrix(name) and name not in kept
-        table = (
-            name.endswith("_embeddings.weight")
-            and tensor.size >= _MIN_TABLE_VALUES
-            and name not in kept
-        )
+        table = is_table(name, tensor) and name not in kept
         if matrix or table:
+            most = max_code if matrix else EMBEDDING_MAX_CODE
+            if matrix and bits == 8 and name in widened:
+                most = EMBEDDING_MAX_CODE
+                words.append(f"16:{name.removesuffix('.weight')}")
             rows = tensor.reshape(len(tensor), -1)
-            codes, scales = quantize_rows(rows, max_code if matrix else EMBEDDING_MAX_CODE)
+            codes, scales = quantise(name, rows, most) if quantise else quantize_rows(rows, most)
             result[name] = codes.reshape(tensor.shape)
             result[f"{name}.scale"] = scales
         else:
             result[name] = tensor
     # One entry only: safetensors writes several in random order, and files must be reproducible.
-    return bytes(save(result, {"affectrt.activation_bits": str(bits)}))
+    return bytes(save(result, {"affectrt.activation_bits": " ".join(words)}))
 
 
-def _float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.float32]]:
+def float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.float32]]:
     """What the engine reads, float32, under the names of the checkpoint's own file."""
     model = checkpoint.model
     pooled = isinstance(model, PooledEncoder)
@@ -148,7 +175,13 @@ def _float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.flo
     return tensors
 
 
-def _is_layer_matrix(name: str, family: str) -> bool:
+def is_table(name: str, tensor: npt.NDArray[np.float32]) -> bool:
+    """Whether a tensor is a table of embeddings that is worth codes."""
+    return name.endswith("_embeddings.weight") and tensor.size >= _MIN_TABLE_VALUES
+
+
+def is_layer_matrix(name: str, family: str) -> bool:
+    """Whether a tensor is one of the matrices that the engine multiplies in layers."""
     return (
         name.endswith(".weight")
         and any(part in name for part in NATIVE_FAMILIES[family])
@@ -163,17 +196,13 @@ def _plain_rotation(config: dict[str, Any]) -> bool:
     return kinds <= {"default"} and not config.get("rope_scaling")
 
 
-def _kept(tensors: Collection[str], keep: Collection[str]) -> set[str]:
-    wanted = {name for name in tensors if name in keep or name.removesuffix(".weight") in keep}
-    together = (
-        ("query", "key", "value"),
-        ("q_lin", "k_lin", "v_lin"),
-        ("q", "k", "v"),
-        ("q_proj", "k_proj", "v_proj"),
-    )
+def with_partners(tensors: Collection[str], names: Collection[str]) -> set[str]:
+    """Those of `tensors` that `names` mean, with or without ``.weight``, and the others of the
+    product that they are part of: query, key and value."""
+    wanted = {name for name in tensors if name in names or name.removesuffix(".weight") in names}
     for name in sorted(wanted):
         stem, _, last = name.removesuffix(".weight").rpartition(".")
-        for group in together:
+        for group in _TOGETHER:
             if last in group:
                 wanted.update(f"{stem}.{one}.weight" for one in group)
     return wanted

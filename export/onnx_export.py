@@ -65,7 +65,8 @@ class _Traced(nn.Module):
 
 def embedding_names(checkpoint: LoadedCheckpoint) -> tuple[str, ...]:
     """The output with the pooled vectors, where the graph has one."""
-    return (EMBEDDING,) if isinstance(checkpoint.model, PooledEncoder) else ()
+    pooled = isinstance(checkpoint.model, PooledEncoder)
+    return (EMBEDDING,) if pooled or getattr(checkpoint.model, "gives_embedding", False) else ()
 
 
 def input_names(checkpoint: LoadedCheckpoint) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,19 @@ from typing import Any
 import numpy as np
 
 from affectrt.errors import ExportError
-from affectrt.metrics import (
-    ERROR_METRICS,
-    BoolArray,
-    FloatArray,
-    pearson,
-    task_metrics,
-)
+from affectrt.metrics import ERROR_METRICS, BoolArray, FloatArray
 
+from .bundle import read_manifest
 from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint
 from .data import ParityData
 from .onnx_export import Feeds, pad_id, torch_logits
-from .parity_decisions import Offsets, clipped, decide, in_answer, span_figures
+from .parity_decisions import Offsets, decide, in_answer
+from .parity_figures import SIDES, correlation, cosines, head_metrics
 from .recipes.multitask.inputs import Ids, Pass, Tokens, Turn
 from .tokens import encode_inputs, read_tokenizer, tokenizer_note
 
 _SOURCE_BATCH = 16  # rows of similar length that torch sees at once
 _NEIGHBOUR_ROWS = 48  # rows that are answered alone as well as together
-_METRIC_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,11 @@ class HeadParity:
     rows: int  # of a head that reads tokens, tokens
     correlation: float | None  # of source and product values; regressions only
     rows_with_target: int
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)  # name -> source, product
+    mean_cosine: float  # of the logits of a row, source and product
+    min_cosine: float
+    calibration_error: dict[str, float] | None  # source, product; of labels, on rows with targets
+    # name -> source, product, and bounds: see `parity_figures.head_metrics`
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,12 @@ class ParityReport:
     versions: dict[str, str]
     command: str
     source_sha256: str
+    product: dict[str, str]  # entries that the answers come from -> SHA-256
     notes: tuple[str, ...] = ()
+    # What a search let stand above int8: "ENGINE LEVEL" -> names of weights
+    higher_precision: dict[str, list[str]] = field(default_factory=dict)
+    # `verify`: what is otherwise than in the file's report; None where there is nothing to compare
+    differences: tuple[str, ...] | None = None
 
     @property
     def passed(self) -> bool:
@@ -124,8 +128,10 @@ class ParityReport:
         """Plain values, as they stand under ``parity`` in ``affectrt.json``."""
         plain = asdict(self)
         plain["passed"] = self.passed
-        for key in ("heads", "failures", "notes"):
-            plain[key] = list(plain[key])
+        for key in ("heads", "failures", "notes", "differences"):
+            plain[key] = None if plain[key] is None else list(plain[key])
+        if self.differences is None:
+            del plain["differences"]
         return plain
 
     def to_text(self) -> str:
@@ -142,6 +148,8 @@ class ParityReport:
             lines += _head_lines(head)
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  beyond the bar: {failure}" for failure in self.failures]
+        lines += [f"  differs: {line}" for line in self.differences or ()]
+        lines += ["  the same as the report in the file"] if self.differences == () else []
         versions = ", ".join(f"{k} {v}" for k, v in self.versions.items())
         lines += [f"  {versions}", f"  again: {self.command}"]
         return "\n".join(lines)
@@ -152,7 +160,8 @@ def _head_lines(head: HeadParity) -> list[str]:
         f"  head {head.head} ({head.task}, {head.labels} labels) on {head.backend}",
         f"    logits   max |d| {head.max_logit_difference:.3g}, mean |d| "
         f"{head.mean_logit_difference:.3g}, largest {head.largest_logit:.3g}; "
-        f"alone or in a batch {head.max_neighbour_difference:.3g}",
+        f"alone or in a batch {head.max_neighbour_difference:.3g}; "
+        f"cosine {head.mean_cosine:.6f}, at least {head.min_cosine:.6f}",
     ]
     if head.correlation is not None:
         lines.append(f"    values   correlate to {head.correlation:.6f}")
@@ -163,10 +172,15 @@ def _head_lines(head: HeadParity) -> list[str]:
             f"({share:.2f} %), in {head.flipped_rows} rows"
         )
     for name, values in head.metrics.items():
+        bounds = [f"{values[f'{side}_low']:.4f} to {values[f'{side}_high']:.4f}" for side in SIDES]
         lines.append(
-            f"    {name:<8} {values['source']:.4f} source, {values['product']:.4f} product "
-            f"({head.rows_with_target} rows)"
+            f"    {name:<8} {values['source']:.4f} source ({bounds[0]}), {values['product']:.4f} "
+            f"product ({bounds[1]}), change {values['change_low']:+.4f} to "
+            f"{values['change_high']:+.4f} ({head.rows_with_target} rows)"
         )
+    if head.calibration_error is not None:
+        of_source, of_product = (head.calibration_error[side] for side in SIDES)
+        lines.append(f"    calibration error {of_source:.4f} source, {of_product:.4f} product")
     return lines
 
 
@@ -270,7 +284,7 @@ class _CoreTokens(Tokens):
         return self._ids[text]
 
 
-def _core_passes(core: Any, data: ParityData, limit: int) -> list[Any]:
+def core_passes(core: Any, data: ParityData, limit: int) -> list[Any]:
     """The rows as affectrt's own tokenizer makes them, for `predict_passes`."""
     tokens = _CoreTokens(core.tokenizer) if data.has_context else None
     passes: list[Any] = []
@@ -299,7 +313,7 @@ def product_answers(
     # The core takes passes, as a conversation does, and gives logits and decisions at once.
     core = model._core
     indices = [model.heads.index(h.name) for h in heads]
-    passes = _core_passes(core, data, model.info.max_tokens)
+    passes = core_passes(core, data, model.info.max_tokens)
     together = core.predict_passes(passes, indices).heads
     alone = [core.predict_passes([one], indices).heads for one in passes[:_NEIGHBOUR_ROWS]]
     answers = ProductAnswers(
@@ -374,25 +388,14 @@ def compare_head(
     wanted, decided = decide(head, source, begins), product.decided[index]
     regression = head.task == "regression"
     flips = np.zeros_like(wanted) if regression else wanted != decided
-    of_source: dict[str, float] = {}
-    of_product: dict[str, float] = {}
-    if head.task in TOKEN_TASKS and answers is not None:
-        rows_with_target = len(data.spans(head))
-        of_source = span_figures(head, wanted, begins, answers.offsets, data)
-        of_product = span_figures(head, decided, begins, answers.offsets, data)
-    else:
-        rows, truth = data.truth(head)
-        rows_with_target = len(rows)
-        if rows_with_target:
-            of_source = task_metrics(head.task, wanted[rows], clipped(head, source[rows]), truth)
-            of_product = task_metrics(head.task, decided[rows], clipped(head, logits[rows]), truth)
-    metrics = {
-        name: {
-            "source": round(of_source[name], _METRIC_DIGITS),
-            "product": round(of_product[name], _METRIC_DIGITS),
-        }
-        for name in of_source
-    }
+    # What never changes is no answer: of token classifiers, labels that the checkpoint has not.
+    moving = np.ptp(source, axis=0) > 0
+    if not moving.any():
+        moving[:] = True
+    alike = cosines(source[:, moving], logits[:, moving])
+    rows_with_target, metrics, calibration = head_metrics(
+        head, (source, logits), (wanted, decided), data, begins, answers.offsets if answers else ()
+    )
     return HeadParity(
         head=head.name,
         task=head.task,
@@ -401,13 +404,16 @@ def compare_head(
         max_logit_difference=_finite(difference.max(initial=0.0)),
         mean_logit_difference=_finite(difference.mean()),
         max_neighbour_difference=_finite(neighbour.max(initial=0.0)),
-        largest_logit=float(np.abs(source).max(initial=0.0)),
+        largest_logit=float(np.abs(source[:, moving]).max(initial=0.0)),
         decisions=0 if regression else int(flips.size),
         flipped_decisions=int(flips.sum()),
         flipped_rows=int(flips.any(axis=1).sum()),
         rows=len(source),
-        correlation=_correlation(source, logits) if regression else None,
+        correlation=correlation(source, logits) if regression else None,
         rows_with_target=rows_with_target,
+        mean_cosine=float(alike.mean()),
+        min_cosine=float(alike.min(initial=1.0)),
+        calibration_error=calibration,
         metrics=metrics,
     )
 
@@ -415,14 +421,6 @@ def compare_head(
 def _finite(value: float) -> float:
     """NaN has no JSON form; a product that gives NaN is as far away as a number can say."""
     return float(value) if np.isfinite(value) else float(np.finfo(np.float64).max)
-
-
-def _correlation(source: FloatArray, product: FloatArray) -> float:
-    if not np.isfinite(product).all():
-        return 0.0
-    if len(source) < 2 or np.ptp(source, axis=0).min() == 0:  # nothing varies: compare as they are
-        return 1.0 if np.allclose(source, product, rtol=0.01, atol=1e-3) else 0.0
-    return pearson(source, product)
 
 
 def broken_bars(heads: Sequence[HeadParity], tokens: TokenParity, bars: Bars) -> tuple[str, ...]:
@@ -484,9 +482,18 @@ def measure(
     backends: Sequence[str],
     command: str,
     notes: Sequence[str] = (),
+    bars: Bars | None = None,
+    source: SourceAnswers | None = None,
+    higher_precision: Mapping[str, Sequence[str]] | None = None,
 ) -> ParityReport:
-    """Compare a model file with its checkpoint on every backend that it can run on."""
-    source = source_answers(checkpoint, data)
+    """Compare a model file with its checkpoint on every backend that it can run on.
+
+    Args:
+        bars: in place of those of the precision.
+        source: the checkpoint's answers, where they are known already.
+        higher_precision: see `ParityReport`.
+    """
+    source = source or source_answers(checkpoint, data)
     heads: list[HeadParity] = []
     tokens: TokenParity | None = None
     for backend in backends:
@@ -498,7 +505,7 @@ def measure(
         ]
     if tokens is None:
         raise ExportError(f"{path}: has nothing that a backend could run")
-    bars = BARS.get(precision, BARS["int8"])
+    bars = bars or BARS.get(precision, BARS["int8"])
     note = tokenizer_note(checkpoint, data, source.ids)
     return ParityReport(
         name=name,
@@ -515,7 +522,9 @@ def measure(
         versions=versions(),
         command=command,
         source_sha256=checkpoint.source_sha256,
+        product={n: str(f["sha256"]) for n, f in read_manifest(path)["files"].items()},
         notes=(*notes, note) if note else tuple(notes),
+        higher_precision={k: list(v) for k, v in (higher_precision or {}).items()},
     )
 
 

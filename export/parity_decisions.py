@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from affectrt.metrics import BoolArray, FloatArray, answer_statistics, span_statistics
+from affectrt.metrics import (
+    BoolArray,
+    FloatArray,
+    Statistics,
+    answer_statistics,
+    span_statistics,
+)
 
 from .checkpoint import TOKEN_TASKS, HeadSpec
 from .data import ParityData, span_labels
@@ -66,17 +72,15 @@ def clipped(head: HeadSpec, values: FloatArray) -> FloatArray:
     return np.asarray(np.clip(values, low, high), np.float32)
 
 
-def span_figures(
+def span_statistics_of(
     head: HeadSpec,
     decided: BoolArray,
     begins: Sequence[int],
     offsets: Sequence[Offsets],
     data: ParityData,
-) -> dict[str, float]:
-    """The figures of a head that reads tokens on the rows that have targets."""
+) -> Statistics:
+    """What the figures of a head that reads tokens are computed of, on the rows with targets."""
     truth = data.spans(head)
-    if not truth:
-        return {}
     found = {
         row: [
             (offsets[row][first][0], offsets[row][last][1], label)
@@ -89,23 +93,18 @@ def span_figures(
         def said(row: int, spans: Sequence[tuple[int, int, int]]) -> list[str]:
             return [data.rows[row].text[start:end] for start, end, _ in spans]
 
-        statistics = answer_statistics(
+        return answer_statistics(
             [said(row, spans) for row, spans in truth.items()],
             ["".join(said(row, spans)) for row, spans in found.items()],
         )
-    else:
-        names = span_labels(head)
+    names = span_labels(head)
 
-        def named(
-            spans: Sequence[tuple[int, int, int]],
-        ) -> list[tuple[int, int, str]]:
-            return [(start, end, names[label]) for start, end, label in spans]
+    def named(spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, str]]:
+        return [(start, end, names[label]) for start, end, label in spans]
 
-        statistics = span_statistics(
-            list(map(named, truth.values())), list(map(named, found.values())), names
-        )
-    sums = statistics.rows.sum(axis=0, keepdims=True)
-    return {name: float(values[0]) for name, values in statistics.figures(sums).items()}
+    return span_statistics(
+        list(map(named, truth.values())), list(map(named, found.values())), names
+    )
 
 
 def _runs(head: HeadSpec, decided: BoolArray) -> list[tuple[int, int, int]]:

@@ -44,6 +44,14 @@ bool holds_codes(const SafeTensors& weights, const std::string& name) {
   return tensor != nullptr && tensor->dtype == "I8";
 }
 
+constexpr const char* kActivationBits = "affectrt.activation_bits";
+
+// Whether the file has 16-bit activations for this matrix alone.
+bool is_wide(const SafeTensors& weights, const std::string& name) {
+  const std::string bits = weights.metadata(kActivationBits).value_or("") + " ";
+  return bits.find(" 16:" + name + " ") != std::string::npos;
+}
+
 MatrixView read_shaped(const SafeTensors& weights, const std::string& name,
                        const std::vector<uint64_t>& shape, bool has_bias) {
   MatrixView matrix;
@@ -53,6 +61,7 @@ MatrixView read_shaped(const SafeTensors& weights, const std::string& name,
   if (holds_codes(weights, matrix.name)) {
     matrix.codes = weights.i8(matrix.name, shape);
     matrix.scales = read_scales(weights, matrix.name + ".scale", matrix.outputs);
+    matrix.wide = is_wide(weights, name);
   } else {
     matrix.values = weights.f32(matrix.name, shape);
   }
@@ -66,11 +75,20 @@ MatrixView read_shaped(const SafeTensors& weights, const std::string& name,
 }  // namespace
 
 Arithmetic integer_arithmetic(const SafeTensors& weights) {
-  const std::string bits = weights.metadata("affectrt.activation_bits").value_or("8");
-  if (bits == "8") return Arithmetic::kW7A8;
+  const std::string bits = weights.metadata(kActivationBits).value_or("8");
   if (bits == "16") return Arithmetic::kW8A16;
-  fail(weights,
-       "__metadata__ has affectrt.activation_bits '" + bits + "'; '8' or '16' is possible");
+  const size_t first = std::min(bits.find(' '), bits.size());
+  bool possible = bits.compare(0, first, "8") == 0;
+  for (size_t at = first; possible && at < bits.size();) {  // at a blank
+    const size_t end = std::min(bits.find(' ', at + 1), bits.size());
+    const std::string word = bits.substr(at + 1, end - at - 1);
+    possible = word.compare(0, 3, "16:") == 0 && holds_codes(weights, word.substr(3) + ".weight");
+    at = end;
+  }
+  if (possible) return Arithmetic::kW7A8;
+  fail(weights, std::string("__metadata__ has ") + kActivationBits + " '" + bits.substr(0, 200) +
+                    "'; '8' or '16' is possible, and behind '8' words '16:NAME' of matrices that "
+                    "are I8");
 }
 
 MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
@@ -111,13 +129,17 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
                                   [](const Output& output) { return output.matrix != nullptr; });
   const MatrixView& model = *first->matrix;
   for (const Output& output : outputs) {
-    if (output.matrix != nullptr && (output.matrix->codes == nullptr) != (model.codes == nullptr)) {
+    if (output.matrix == nullptr) continue;
+    if ((output.matrix->codes == nullptr) != (model.codes == nullptr) ||
+        output.matrix->wide != model.wide) {
       throw Error(ErrorKind::kUnsupported,
                   weights.origin() + ": '" + output.matrix->name + "' and '" + model.name +
-                      "' are multiplied as one matrix; both must be F32 or both I8");
+                      "' are multiplied as one matrix; both must be F32 or both I8 with as many "
+                      "bits of the activations");
     }
   }
-  arithmetic_ = model.codes == nullptr ? Arithmetic::kF32 : integers;
+  const Arithmetic of_codes = model.wide ? Arithmetic::kW8A16 : integers;
+  arithmetic_ = model.codes == nullptr ? Arithmetic::kF32 : of_codes;
   inputs_ = columns == nullptr ? model.inputs : columns->size();
   panels_ = panel_count(outputs.size());
   const size_t padded = panels_ * kPanelColumns;

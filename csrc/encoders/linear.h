@@ -21,7 +21,8 @@ enum class Arithmetic {
 };
 
 // The activations of the integer layers of a file: "8" or "16" at "affectrt.activation_bits" of its
-// metadata. Throws Error(kModelFile).
+// metadata; "8 16:NAME 16:NAME ..." where matrices of these names have 16. Throws
+// Error(kModelFile).
 Arithmetic integer_arithmetic(const SafeTensors& weights);
 
 // NAME.weight [outputs, inputs] with NAME.bias [outputs], as they lie in the file: float32, or int8
@@ -33,6 +34,7 @@ struct MatrixView {
   const float* values = nullptr;
   const int8_t* codes = nullptr;
   const float* scales = nullptr;  // of codes
+  bool wide = false;              // codes of 8 bits, whatever those of the file's others are
   const float* bias = nullptr;    // null: none
 };
 // Throws Error(kModelFile) for what is missing, has another shape, is NaN or Inf, or a scale <= 0.

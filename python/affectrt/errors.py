@@ -34,3 +34,7 @@ class UnsupportedError(Error):
 
 class ExportError(Error):
     """A checkpoint that cannot be exported, or a product that failed its proof."""
+
+
+class ProofError(Error):
+    """A model file whose parity report or signature is not the proof that was asked for."""

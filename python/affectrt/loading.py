@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from . import _core
-from .errors import InputError, NotFoundError
+from .errors import InputError, NotFoundError, ProofError
 from .model import Model
+from .proof import PublicKey, check_proof, check_requirement, check_signature
 
 DEFAULT_MODEL = "text"
 MODEL_PATH_VARIABLE = "AFFECTRT_MODEL_PATH"
@@ -25,6 +28,8 @@ class LoadOptions:
     num_threads: int | None = None
     providers: tuple[str, ...] = ()
     max_batch_tokens: int | None = None
+    require_parity: bool | Mapping[str, Any] = False
+    public_key: PublicKey | None = None
 
 
 def _model_folders() -> Iterator[Path]:
@@ -150,7 +155,22 @@ def load_path(path: str, options: LoadOptions) -> Model:
         max_batch_tokens=options.max_batch_tokens or 0,
         onnxruntime_library=find_onnxruntime(),
     )
+    # An empty dict of bars asks for a report as True does.
+    if options.require_parity is not False or options.public_key is not None:
+        _check_proof(core, options)
     return Model(core, options)
+
+
+def _check_proof(core: _core.Model, options: LoadOptions) -> None:
+    if not core.raw_manifest:
+        raise ProofError(f"{core.path}: is a plain export without affectrt.json, and so without "
+                         "proof; `affectrt export` makes a model file of it")  # fmt: skip
+    _core.verify_bundle(core.path)  # the report is about bytes that have these hashes
+    manifest = json.loads(core.raw_manifest)
+    if options.public_key is not None:
+        check_signature(core.path, manifest, options.public_key)
+    if options.require_parity is not False:
+        check_proof(core.path, manifest, core.backend_name, options.require_parity)
 
 
 def load(
@@ -160,6 +180,8 @@ def load(
     num_threads: int | None = None,
     providers: Sequence[str] | None = None,
     max_batch_tokens: int | None = None,
+    require_parity: bool | Mapping[str, Any] = False,
+    public_key: PublicKey | None = None,
 ) -> Model:
     """Opens a model.
 
@@ -172,9 +194,24 @@ def load(
     providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`.
     `max_batch_tokens` bounds the tokens (padding included) of one batch, and with it the memory.
 
-    Raises `NotFoundError` when there is no such model, `ModelFileError` when it is damaged,
+    `require_parity` refuses a file without proof that it answers as its checkpoint does. True: its
+    parity report covers every head on the backend in use, kept the bars of the export, and is about
+    these very bytes (all hashes are checked, which reads the whole file). A dict adds bars to that,
+    for every head: `max_flips` and `max_flipped_rows` (shares, 0 to 1), `max_logit_difference`,
+    `max_loss` (of any task metric) and `max_calibration_loss` (of the calibration error), which
+    need rows with targets, `min_cosine`, `min_correlation`, `min_rows`, `min_rows_with_target`, and
+    `data_sha256` of the rows. `public_key`, an Ed25519 key in PEM or its path, refuses a file that
+    was not signed with the private key of it (needs `pip install "affectrt[signing]"`).
+
+    Raises `NotFoundError` when there is no such model, `ProofError` when it has not the proof or
+    signature asked for, `ModelFileError` when it is damaged,
     `TokenizerError` or `UnsupportedError` when it asks for what this build does not do,
     `BackendError` when the backend cannot be had, `InputError` for a wrong argument.
     """
-    options = _options(backend, num_threads, providers, max_batch_tokens)
+    check_requirement(require_parity)
+    options = replace(
+        _options(backend, num_threads, providers, max_batch_tokens),
+        require_parity=require_parity,
+        public_key=public_key,
+    )
     return load_path(str(resolve_model(name_or_path)), options)

@@ -87,6 +87,21 @@ def task_metrics(
     return {"macro_f1": macro, "micro_f1": micro_f1(decided, labels)}
 
 
+def calibration_error(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error (Naeini et al. 2015): |share that is right - mean confidence| of
+    equally wide bins of confidence, weighted by how many are in them; 0 to 1.
+
+    Args:
+        confidence: scores, 0 to 1, of any shape.
+        right: of the same shape, whether what they are confident of is so.
+    """
+    scores = np.asarray(confidence, np.float64).ravel()
+    hits = np.asarray(right, np.float64).ravel()
+    place = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
+    gap = np.bincount(place, weights=hits - scores, minlength=bins)
+    return float(np.abs(gap).sum() / max(len(scores), 1))
+
+
 # ----------------------------------------------------------------------------- figures with bounds
 
 

@@ -321,6 +321,29 @@ TEST_CASE("logits are those of the plain computation, in each arithmetic") {
   }
 }
 
+TEST_CASE("some matrices may have 16-bit activations, others 8, others be float") {
+  const std::string layer = "encoder.encoder.layer.0.";
+  const std::string words = " 16:" + layer + "output.dense 16:" + layer + "attention.self.query" +
+                            " 16:" + layer + "attention.self.key 16:" + layer +
+                            "attention.self.value";
+  for (const Kernels* kernels : available_kernels()) {
+    CAPTURE(std::string(kernels->isa));
+    SafetensorsImage floats = float_weights();
+    SafetensorsImage narrow = int_weights(&floats, 63, "8");
+    SafetensorsImage mixed = narrow;
+    mixed.metadata = R"({"affectrt.activation_bits":"8)" + words + "\"}";
+    Model all(&narrow, *kernels);
+    Model some(&mixed, *kernels);
+    // The weights are the same, so that less rounding is all that differs.
+    const PlainBert plain(floats);
+    CHECK(largest_difference(&some, plain, Pooling::kMean) !=
+          largest_difference(&all, plain, Pooling::kMean));
+    CHECK(largest_difference(&some, plain, Pooling::kMean) < 5e-2);
+    const Batch batch = mixed_batch();
+    CHECK(some.run(batch.rows(), 3) == some.run(batch.rows(), 1));
+  }
+}
+
 TEST_CASE("a row's bits do not depend on its neighbours or on the threads") {
   const Batch batch = mixed_batch();
   for (const Kernels* kernels : available_kernels()) {
@@ -390,6 +413,15 @@ TEST_CASE("weights that are missing, of another shape, or broken are named") {
   SafetensorsImage bits = codes;
   bits.metadata = R"({"affectrt.activation_bits":"4"})";
   CHECK(mentions(refused(bits), "activation_bits"));
+  for (const char* words : {"8 16:nowhere", "8 16:heads.emotion", "8 8:x", "8 ", "8  16:x", " 8",
+                            "16 16:encoder.encoder.layer.0.output.dense"}) {
+    bits.metadata = std::string(R"({"affectrt.activation_bits":")") + words + "\"}";
+    CHECK(mentions(refused(bits), "words '16:NAME'"));
+  }
+  bits.metadata =
+      R"({"affectrt.activation_bits":"8 16:encoder.encoder.layer.0.attention.self.key"})";
+  CHECK(mentions(refusal(ErrorKind::kUnsupported, [&] { Model model(&bits, kernels); }),
+                 "as many bits of the activations"));
   SafetensorsImage two = float_weights();
   two.add_f32("other.embeddings.word_embeddings.weight", {1}, {1.0F});
   CHECK(mentions(refused(two), "one encoder is expected"));

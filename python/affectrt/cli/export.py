@@ -7,19 +7,27 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
-from .common import EXIT_OK, note
-from .exporting import existing, export_module
+from .common import EXIT_OK, UsageError, note
+from .exporting import add_source_arguments, existing, source_of
 
 SUMMARY = "make a model file of a fine-tuned checkpoint"
 DESCRIPTION = """\
-Turns a local Hugging Face sequence-classification checkpoint into one .affect file, checks it
-against the checkpoint, and keeps the report in the file. Needs: pip install "affectrt[export]"
+Turns a local checkpoint into one .affect file, checks it against the checkpoint, and keeps the
+report in the file. Taken are sequence and token classifiers of Hugging Face, LoRA adapters,
+encoders with a linear probe, and existing ONNX models. Needs: pip install "affectrt[export]"
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="the checkpoint's directory")
-    parser.add_argument("--out", required=True, metavar="X.affect", help="the file to write")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="the checkpoint's directory, or a file .onnx"
+    )
+    parser.add_argument("--out", metavar="X.affect", help="the file to write")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and why: family, heads, activation, precision, bytes",
+    )
     parser.add_argument(
         "--precision",
         choices=("fp32", "int8", "int8-accurate"),
@@ -36,14 +44,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="FILE.jsonl", help='rows {"text", "label"|"labels"|"value"} to check on'
     )
+    bars = parser.add_mutually_exclusive_group()
+    bars.add_argument(
+        "--max-loss",
+        type=_share,
+        metavar="X",
+        help="of int8: keep the fewest layers in higher precision with which no task metric falls "
+        "by more than X (0.003) on --data",
+    )
+    bars.add_argument(
+        "--max-flips",
+        type=_share,
+        metavar="X",
+        help="the same for the share of decisions that flip (0.5%% or 0.005)",
+    )
     parser.add_argument("--name", help="the model's name (default: the checkpoint's)")
+    parser.add_argument(
+        "--certificate",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the parity report to a .html or .json file as well; may be repeated",
+    )
+    parser.add_argument(
+        "--sign-key", metavar="KEY.pem", help="sign the file with this Ed25519 private key"
+    )
+    add_source_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 0.005 or 0.5%")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
-    checkpoint = existing(args.checkpoint, "checkpoint", folder=True)
+    if args.out is None and not args.dry_run:
+        raise UsageError("the following arguments are required: --out (or --dry-run)")
+    existing(args.checkpoint, "checkpoint", folder=not args.checkpoint.endswith(".onnx"))
     data = existing(args.data, "data file") if args.data else None
+    if args.sign_key:
+        existing(args.sign_key, "key to sign with")
+    if args.dry_run:
+        module, source = source_of(args, args.checkpoint)
+        described = module.describe_checkpoint(
+            source, precision=args.precision, engines=args.engine
+        )
+        said = json.dumps(described.to_dict()) if args.json else described.to_text()
+        print(said)
+        return EXIT_OK
     out = Path(args.out)
     if out.is_dir():
         raise InputError(f"--out {args.out!r} is a directory; give a file")
@@ -51,14 +106,19 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out {args.out!r} exists; replace it with --overwrite")
     if not out.parent.is_dir():
         raise InputError(f"--out {args.out!r}: there is no directory {str(out.parent)!r}")
-    report = export_module().export_checkpoint(
-        checkpoint,
+    module, source = source_of(args, args.checkpoint)
+    report = module.export_checkpoint(
+        source,
         out,
         precision=args.precision,
         engines=args.engine,
         data=data,
         name=args.name,
         overwrite=args.overwrite,
+        max_loss=args.max_loss,
+        max_flips=args.max_flips,
+        certificates=[Path(file) for file in args.certificate],
+        sign_key=args.sign_key,
         progress=lambda *step: note(" ".join(map(str, step))),
     )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if args.json else report.to_text())
