@@ -8,9 +8,13 @@
 namespace affectrt {
 
 struct Prediction;
+struct SegmentOptions;
 
 pybind11::object head_scores_object(HeadScores scores);     // model.cc: _core.HeadScores
 pybind11::object prediction_object(Prediction prediction);  // model.cc: _core.Prediction
+
+// vad.cc: changes what `given` has by the names of SegmentOptions.
+void read_segment_options(const pybind11::dict& given, SegmentOptions* options);
 
 void bind_errors(pybind11::module_& m);  // model.cc: Error(kind) -> affectrt.errors classes
 // tokenizer.cc; registers affectrt::Tokenizer with std::shared_ptr<Tokenizer> as its holder, since
@@ -20,5 +24,6 @@ void bind_model(pybind11::module_& m);         // model.cc
 void bind_conversation(pybind11::module_& m);  // conversation.cc; after the two above
 void bind_speech(pybind11::module_& m);        // speech.cc
 void bind_features(pybind11::module_& m);      // features.cc
+void bind_vad(pybind11::module_& m);           // vad.cc
 
 }  // namespace affectrt

@@ -87,6 +87,36 @@ py::tuple wav_of(ByteView bytes, const std::string& origin) {
   return py::make_tuple(samples, wav.sample_rate);
 }
 
+// A WAV file of any length, read part by part. Immutable: threads may read at once.
+class WavFile {
+ public:
+  explicit WavFile(const std::string& path)
+      : path_(path),
+        file_(MappedFile::open(path)),
+        wav_(parse_wav(file_.bytes(), "'" + path + "'")) {}
+
+  const WavView& wav() const { return wav_; }
+  // float32 [frames, channels] from frame `begin` on, at most `most` of them.
+  py::array_t<float, py::array::c_style> read(uint64_t begin, uint64_t most) const {
+    const uint64_t from = std::min(begin, wav_.frames);
+    const uint64_t frames = std::min(most, wav_.frames - from);
+    py::array_t<float, py::array::c_style> samples(
+        {static_cast<py::ssize_t>(frames), static_cast<py::ssize_t>(wav_.channels)});
+    float* out = samples.mutable_data();
+    const py::gil_scoped_release no_gil;
+    const size_t frame_bytes = bytes_per_sample(wav_.format) * wav_.channels;
+    const auto count = static_cast<size_t>(frames) * wav_.channels;
+    decode_samples(wav_.format, wav_.samples + from * frame_bytes, count, out);
+    check_samples(out, count, "'" + path_ + "', from frame " + std::to_string(from) + " on");
+    return samples;
+  }
+
+ private:
+  const std::string path_;
+  const MappedFile file_;
+  const WavView wav_;
+};
+
 std::unique_ptr<ThreadPool> pool_of(int num_threads) {
   return num_threads == 1 ? nullptr : std::make_unique<ThreadPool>(num_threads);
 }
@@ -256,6 +286,20 @@ void bind_features(py::module_& m) {
         });
       },
       py::arg("path"));
+  py::class_<WavFile>(m, "WavFile", py::is_final())
+      .def(py::init([](const std::string& path) {
+             return as_call([&] { return std::make_unique<WavFile>(path); });
+           }),
+           py::arg("path"))
+      .def_property_readonly("sample_rate", [](const WavFile& f) { return f.wav().sample_rate; })
+      .def_property_readonly("channels", [](const WavFile& f) { return f.wav().channels; })
+      .def_property_readonly("frames", [](const WavFile& f) { return f.wav().frames; })
+      .def(
+          "read",
+          [](const WavFile& file, uint64_t begin, uint64_t most) {
+            return as_call([&] { return file.read(begin, most); });
+          },
+          py::arg("begin"), py::arg("most"));
   m.def(
       "parse_wav",
       [](const py::bytes& image, const std::string& origin) {

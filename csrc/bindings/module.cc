@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_conversation(m);
   affectrt::bind_speech(m);
   affectrt::bind_features(m);
+  affectrt::bind_vad(m);
 }

@@ -1,2 +1,3 @@
 affectrt_test(signal audio)
 affectrt_test(audio audio)
+affectrt_test(vad audio)
