@@ -31,6 +31,13 @@ from .quantize_onnx import quantize_onnx
 from .search import Bar
 from .signing import signer
 from .sources import Source, readable, refuse_foreign
+from .speech_export import (
+    export_speech,
+    is_speech_checkpoint,
+    speech_refusal,
+    verify_speech,
+)
+from .speech_parity import SpeechParityReport
 from .tokens import read_tokenizer
 
 PRECISIONS = tuple(BARS)
@@ -54,8 +61,10 @@ def export_checkpoint(
     max_flips: float | None = None,
     certificates: Sequence[Path | str] = (),
     sign_key: PublicKey | None = None,
-) -> ParityReport:
-    """Turn a local checkpoint that classifies texts into one `.affect` file, with its proof.
+) -> ParityReport | SpeechParityReport:
+    """Turn a local checkpoint into one `.affect` file, with its proof.
+
+    It is one that classifies texts, or a speech model of `affectrt.export.recipes.speech`.
 
     Args:
         checkpoint: a directory with ``config.json``, weights and ``tokenizer.json`` (made from the
@@ -66,8 +75,9 @@ def export_checkpoint(
         precision: ``"fp32"``; ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
             token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native engine alone:
             8-bit weights, activations in 16 bits.
-        data: JSONL rows ``{"text", "pair"?, "label" | "labels" | "value"?}`` to compare on;
-            built-in sentences if not given.
+        data: JSONL rows ``{"text", "pair"?, "label" | "labels" | "value"?}`` to compare on, for a
+            speech model ``{"file", ...}`` as in the ``metadata.jsonl`` of the speech packs (of the
+            split test, where there are splits); built-in sentences or sounds if not given.
         name: the model's name; the checkpoint directory's if not given.
         overwrite: whether an existing `out` may be replaced.
         progress: called with the name of each step as it begins.
@@ -107,6 +117,27 @@ def export_checkpoint(
     documents = [Path(file) for file in certificates]
     check_formats(documents)
     seal = None if sign_key is None else signer(sign_key)
+    if is_speech_checkpoint(source.path):
+        if bar is not None:
+            raise ExportError("max_loss and max_flips search layers of text models alone")
+        words = ("export", source.path, "--out", target, "--precision", precision)
+        spoken = export_speech(
+            source.path,
+            target,
+            precision=precision,
+            data=None if data is None else Path(data),
+            name=name,
+            overwrite=overwrite,
+            step=step,
+            engines=engines,
+            enforce_bars=enforce_bars,
+            recipe=_command(*words, data=data),
+            command=_command("verify", target, "--against", source.path, data=data),
+            seal=seal,
+        )
+        for document in documents:
+            write_certificate(document, read_manifest(target)["parity"])
+        return spoken
 
     step("read the checkpoint")
     with _opened(source) as (loaded, folder):
@@ -192,7 +223,7 @@ def verify(
     data: Path | str | None = None,
     certificates: Sequence[Path | str] = (),
     public_key: PublicKey | None = None,
-) -> ParityReport:
+) -> ParityReport | SpeechParityReport:
     """Compare an existing model file with a checkpoint, anew, and with the report in the file.
 
     What the new report says otherwise than the file's, beyond rounding, is in its `differences`.
@@ -219,6 +250,16 @@ def verify(
     _core.verify_bundle(str(file))
     if public_key is not None:
         check_signature(str(file), manifest, public_key)
+    if is_speech_checkpoint(source.path):
+        command = _command("verify", file, "--against", source.path, data=data)
+        spoken = verify_speech(
+            file, source.path, data=None if data is None else Path(data), command=command
+        )
+        for document in documents:
+            write_certificate(document, spoken.to_dict())
+        if not spoken.passed:
+            raise ExportError(speech_refusal(spoken, file, source.path))
+        return spoken
     with _opened(source) as (loaded, _):
         same_heads(manifest, loaded)
         rows = _rows(data, loaded)

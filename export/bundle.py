@@ -54,7 +54,7 @@ _KNOWN_KEYS: dict[str, tuple[str, ...] | None] = {
     "version": None,
     "modality": None,
     "model": ("family", "precision", "onnx", "weights", "embedding"),
-    "input": ("max_tokens",),
+    "input": ("max_tokens", "sample_rate", "max_seconds", "features"),
     "heads": (
         *("name", "task", "input", "output", "labels", "thresholds", "calibration"),
         *("unsure_below", "ranges", "margin"),

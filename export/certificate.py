@@ -169,13 +169,18 @@ _COLOURS = {"source": "#2b6cb0", "product": "#c05621"}
 
 
 def _facts(report: Report) -> str:
-    tokens = report["tokens"]
+    if "features" in report:
+        rows = f"{report['rows']} clips ({report['cut']} cut)"
+        read = ("features", f"differ by at most {report['features']['max_difference']:.3g}")
+    else:
+        tokens = report["tokens"]
+        rows = f"{report['rows']} rows ({report['pairs']} pairs, {report['truncated']} truncated)"
+        read = ("token ids", f"equal on {tokens['equal']} of {tokens['rows']} texts")
     facts = [
         ("precision", str(report["precision"])),
-        ("data", f"{report['data']}: {report['rows']} rows ({report['pairs']} pairs, "
-                 f"{report['truncated']} truncated)"),
+        ("data", f"{report['data']}: {rows}"),
         ("their SHA-256", str(report["data_sha256"])),
-        ("token ids", f"equal on {tokens['equal']} of {tokens['rows']} texts"),
+        read,
         ("checkpoint", str(report["source_sha256"])),
         *((f"{entry}", str(digest)) for entry, digest in report.get("product", {}).items()),
         ("again", str(report["command"])),

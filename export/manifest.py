@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from affectrt.errors import ExportError
@@ -12,6 +13,7 @@ from affectrt.errors import ExportError
 from .checkpoint import TASKS, TOKEN_TASKS, HeadSpec, LoadedCheckpoint
 from .onnx_export import EMBEDDING, embedding_names
 from .parity import HeadParity
+from .speech_checkpoint import SpeechCheckpoint
 
 MIN_TOKENS = 2
 INPUTS = ("text", "turn", "cause", "reply")
@@ -32,18 +34,50 @@ def make_manifest(
     ``version``, ``licence``, ``data``, ``recipe``, ``metrics`` of the first head or by head name)
     is taken over.
     """
+    manifest = _manifest(checkpoint, checkpoint.family, name, precision, recipe, entries)
+    manifest |= {"modality": "text", "input": {"max_tokens": checkpoint.max_tokens}}
+    if embedding_names(checkpoint):
+        manifest["model"]["embedding"] = EMBEDDING
+    return manifest
+
+
+def make_speech_manifest(
+    checkpoint: SpeechCheckpoint,
+    *,
+    name: str | None,
+    precision: str,
+    recipe: str,
+    entries: Sequence[str],
+) -> dict[str, Any]:
+    """As `make_manifest`, of a speech model."""
+    features = {"kind": "whisper_log_mel", "num_mels": checkpoint.num_mels}
+    audio = {
+        "sample_rate": checkpoint.sample_rate,
+        "max_seconds": checkpoint.max_seconds,
+        "features": features,
+    }
+    family = str(checkpoint.config["model_type"])
+    manifest = _manifest(checkpoint, family, name, precision, recipe, entries)
+    return {**manifest, "modality": "speech", "input": audio}
+
+
+def _manifest(
+    checkpoint: LoadedCheckpoint | SpeechCheckpoint,
+    family: str,
+    name: str | None,
+    precision: str,
+    recipe: str,
+    entries: Sequence[str],
+) -> dict[str, Any]:
+    """What models of any modality say."""
     card = checkpoint.card
-    model: dict[str, Any] = {"family": checkpoint.family, "precision": precision}
+    model: dict[str, Any] = {"family": family, "precision": precision}
     for key, entry in (("onnx", "model.onnx"), ("weights", "weights.safetensors")):
         if entry in entries:
             model[key] = entry
-    if embedding_names(checkpoint):
-        model["embedding"] = EMBEDDING
     manifest: dict[str, Any] = {
-        "name": name or model_name(checkpoint),
-        "modality": "text",
+        "name": name or model_name(checkpoint.path, family),
         "model": model,
-        "input": {"max_tokens": checkpoint.max_tokens},
         "heads": [head.to_manifest() for head in checkpoint.heads],
         "source": {
             "checkpoint": checkpoint.path.resolve().name,
@@ -65,9 +99,9 @@ def make_manifest(
     return manifest
 
 
-def model_name(checkpoint: LoadedCheckpoint) -> str:
+def model_name(checkpoint: Path, otherwise: str) -> str:
     """A name from the checkpoint's directory."""
-    return _CONTROL.sub(" ", checkpoint.path.resolve().name)[:256] or checkpoint.family
+    return _CONTROL.sub(" ", checkpoint.resolve().name)[:256] or otherwise
 
 
 def check_exportable(checkpoint: LoadedCheckpoint) -> None:
@@ -75,12 +109,17 @@ def check_exportable(checkpoint: LoadedCheckpoint) -> None:
     where = checkpoint.path / "config.json"
     if checkpoint.max_tokens < MIN_TOKENS:
         raise ExportError(f"{where}: max_position_embeddings leaves room for no text")
-    for head in checkpoint.heads:
+    check_heads(where, checkpoint.heads, INPUTS)
+
+
+def check_heads(where: Path, heads: Sequence[HeadSpec], inputs: Sequence[str]) -> None:
+    """Raise ExportError for heads that no manifest may have; `where` names their file."""
+    for head in heads:
         named = f"{where}: head {head.name!r}"
         if head.task not in TASKS:
             raise ExportError(f"{named} has task {head.task!r}, not one of {', '.join(TASKS)}")
-        if head.input not in INPUTS:
-            raise ExportError(f"{named} has input {head.input!r}, not one of {', '.join(INPUTS)}")
+        if head.input not in inputs:
+            raise ExportError(f"{named} has input {head.input!r}, not one of {', '.join(inputs)}")
         if head.output == EMBEDDING:
             raise ExportError(f"{named} has output {EMBEDDING!r}, which is that of pooled vectors")
         if head.task == "ordinal" and len(head.labels) < 2:
@@ -150,7 +189,9 @@ def add_parity_metrics(
             )
 
 
-def same_heads(manifest: Mapping[str, Any], checkpoint: LoadedCheckpoint) -> None:
+def same_heads(
+    manifest: Mapping[str, Any], checkpoint: LoadedCheckpoint | SpeechCheckpoint
+) -> None:
     """Raise ExportError where a model file's heads are not those of a checkpoint."""
     theirs = {h["name"]: h for h in manifest.get("heads", []) if isinstance(h, dict)}
     for head in checkpoint.heads:

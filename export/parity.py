@@ -26,6 +26,7 @@ from .onnx_export import Feeds, pad_id, torch_logits
 from .parity_decisions import Offsets, decide, in_answer
 from .parity_figures import SIDES, correlation, cosines, head_metrics
 from .recipes.multitask.inputs import Ids, Pass, Tokens, Turn
+from .speech_data import SpeechData
 from .tokens import encode_inputs, read_tokenizer, tokenizer_note
 
 _SOURCE_BATCH = 16  # rows of similar length that torch sees at once
@@ -145,7 +146,7 @@ class ParityReport:
             f"  token ids equal on {self.tokens.equal} of {self.tokens.rows} rows",
         ]
         for head in self.heads:
-            lines += _head_lines(head)
+            lines += head_lines(head)
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  beyond the bar: {failure}" for failure in self.failures]
         lines += [f"  differs: {line}" for line in self.differences or ()]
@@ -155,7 +156,8 @@ class ParityReport:
         return "\n".join(lines)
 
 
-def _head_lines(head: HeadParity) -> list[str]:
+def head_lines(head: HeadParity) -> list[str]:
+    """Some lines of a report."""
     lines = [
         f"  head {head.head} ({head.task}, {head.labels} labels) on {head.backend}",
         f"    logits   max |d| {head.max_logit_difference:.3g}, mean |d| "
@@ -369,7 +371,7 @@ def compare_head(
     source: FloatArray,
     product: ProductAnswers,
     index: int,
-    data: ParityData,
+    data: ParityData | SpeechData,
     answers: SourceAnswers | None = None,
 ) -> HeadParity:
     """The numbers of one head on one backend; `answers` is needed for heads that read tokens."""
@@ -423,10 +425,12 @@ def _finite(value: float) -> float:
     return float(value) if np.isfinite(value) else float(np.finfo(np.float64).max)
 
 
-def broken_bars(heads: Sequence[HeadParity], tokens: TokenParity, bars: Bars) -> tuple[str, ...]:
+def broken_bars(
+    heads: Sequence[HeadParity], tokens: TokenParity | None, bars: Bars
+) -> tuple[str, ...]:
     """One line for each bar that does not hold."""
     failures = []
-    if tokens.equal != tokens.rows:
+    if tokens is not None and tokens.equal != tokens.rows:
         failures.append(
             f"token ids differ on {tokens.rows - tokens.equal} of {tokens.rows} rows "
             f"({tokens.first_difference})"

@@ -24,6 +24,7 @@ from affectrt.metrics import (
 from .checkpoint import TOKEN_TASKS, HeadSpec
 from .data import ParityData
 from .parity_decisions import Offsets, clipped, span_statistics_of
+from .speech_data import SpeechData
 
 _METRIC_DIGITS = 6
 _SAMPLES = 1000  # of the bootstrap
@@ -46,7 +47,7 @@ def head_metrics(
     head: HeadSpec,
     logits: tuple[FloatArray, FloatArray],
     decided: tuple[BoolArray, BoolArray],
-    data: ParityData,
+    data: ParityData | SpeechData,
     begins: Sequence[int],
     offsets: Sequence[Offsets],
 ) -> tuple[int, dict[str, dict[str, float]], dict[str, float] | None]:
@@ -59,7 +60,7 @@ def head_metrics(
         logits, decided: of source and product, ``[rows, labels]``.
         begins, offsets: of heads that read tokens, as `decide` and `span_statistics_of` take them.
     """
-    if head.task in TOKEN_TASKS:
+    if isinstance(data, ParityData) and head.task in TOKEN_TASKS:
         count = len(data.spans(head))
         if not count:
             return 0, {}, None

@@ -89,3 +89,40 @@ def write_whisper(folder: Path) -> None:
         decoder_start_token_id=0,
     )
     WhisperEncoder(config).save_pretrained(folder)
+
+
+def write_speech_checkpoint(folder: Path, whisper: Path) -> None:
+    """A checkpoint with a head of each kind: random weights, clips of up to 8 s."""
+    import torch
+
+    from affectrt.export.checkpoint import HeadSpec
+    from affectrt.export.speech_checkpoint import (
+        SpeechEncoder,
+        base_encoder,
+        save_speech_checkpoint,
+    )
+
+    torch.manual_seed(1)
+    both = ((-1.0, 1.0), (-1.0, 1.0))
+    labels = ("anger", "calm", "fear", "neutral")
+
+    def head(name: str, task: str, labels: tuple[str, ...], **more: Any) -> HeadSpec:
+        return HeadSpec(name, task, labels, name, input="audio", **more)
+
+    specs = [
+        head("emotion", "single_label", labels, temperature=1.5, unsure_below=0.3),
+        head("arousal_valence", "regression", ("arousal", "valence"), ranges=both),
+        head("intensity", "ordinal", ("normal", "strong")),
+        head("speaker_sex", "single_label", ("female", "male")),
+        head("shout", "multi_label", ("shout",), thresholds=(0.4,)),
+        head("quality", "regression", ("snr_db",), ranges=((0.0, 30.0),)),
+    ]
+    model = SpeechEncoder(base_encoder(whisper, 400), specs, 3)
+    with torch.no_grad():
+        model.pooling.weight.normal_(0.0, 0.5)
+        for parameter in model.heads.parameters():
+            parameter.normal_(0.0, 0.5)
+    licence = {"weights": "none", "non_commercial": True, "notice": "Made up."}
+    save_speech_checkpoint(
+        model.eval(), folder, {"description": "tiny", "version": "0.1", "licence": licence}
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from attacks import model_files
+from attacks import model_files, speech_files
 from attacks.reading import refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ from affectrt.export.bundle import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA_FILE = ROOT / "python/affectrt/schema/affectrt.schema.json"
-ATTACKS = list(model_files.all_attacks())
+ATTACKS = [*model_files.all_attacks(), *speech_files.speech_attacks()]
 FILES = dict(model_files.FILES)
 
 
@@ -136,6 +136,32 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
     VALIDATOR.validate(manifest())
+    VALIDATOR.validate(speech_files.speech_manifest())
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"kind": "whisper_log_mel", "num_mels": 80},
+        {"kind": "waveform", "normalise": True},
+        {"kind": "fbank", "num_mels": 128},
+        {"kind": "fbank", "num_mels": 128, "window": "hanning", "scale": 32768, "frames": 1024}
+        | {"mean": -4.25, "deviation": 9.0},
+    ],
+    ids=lambda features: f"{features['kind']}-{len(features)}",
+)
+def test_a_speech_model_needs_no_tokenizer(features: dict[str, Any], tmp_path: Path) -> None:
+    files = {name: data for name, data in FILES.items() if name != "tokenizer.json"}
+    made = speech_files.speech_manifest(files)
+    made["input"]["features"] = features
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    VALIDATOR.validate(made)
+    assert reader_accepts(tmp_path, json.dumps(made)) is True
+    made["modality"], made["input"]["max_tokens"] = "text", 5
+    del made["heads"][0]["input"]
+    assert reader_accepts(tmp_path, json.dumps(made)) is False
+    assert not VALIDATOR.is_valid(made)
 
 
 def test_schema_and_reader_agree_on_a_full_manifest(unpacked: Path) -> None:
@@ -165,6 +191,7 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["", "a", "A", "a b", "a\n", "\n", "é", "\x7f", "model.onnx", "0" * 64]),
     st.sampled_from(["single_label", "multi_label", "regression", "weights.safetensors", "text"]),
+    st.sampled_from(["speech", "audio", "waveform", "fbank", "whisper_log_mel", 16000, 8000]),
     st.sampled_from(["ordinal", "span", "token_labels", "token_flags", "turn", "cause", "O"]),
     st.sampled_from(["x" * 64, "x" * 65, "x" * 256, "é" * 256, "é" * 257, "a.b-c_d", ".a", "-a"]),
     st.text(max_size=5),
@@ -193,7 +220,7 @@ NEW_KEYS = st.sampled_from(
             "other",
         ),
         *("weights", "onnx", "thresholds", "calibration", "unsure_below", "metrics", "temperature"),
-        *("input", "ranges", "margin", "embedding"),
+        *("input", "ranges", "margin", "embedding", "kind", "normalise", "max_tokens", "window"),
         *("notice", "non_commercial", "checkpoint", "sha256", "bytes", "weights.safetensors"),
         *("a/b", "../a", "a//b", "/a", "a/", ".a", "a.", "a\\b", "affectrt.json", "é", "a\n", ""),
     ]
@@ -237,7 +264,8 @@ HEADS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 )
 @given(data=st.data())
 def test_reader_accepts_what_the_schema_accepts(data: st.DataObject, unpacked: Path) -> None:
-    changed = manifest()
+    speech = data.draw(st.integers(0, 3)) == 0
+    changed = speech_files.speech_manifest() if speech else manifest()
     changed["source"] = {"checkpoint": "x", "sha256": "0" * 64}
     changed["licence"] = {"weights": "x", "non_commercial": True, "notice": "x"}
     change, dropped = data.draw(st.sampled_from(HEADS))

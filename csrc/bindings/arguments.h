@@ -62,4 +62,20 @@ inline std::vector<pybind11::object> items_of(pybind11::handle list, const std::
   return items;
 }
 
+// A file name as the operating system has it, from str, bytes or os.PathLike.
+inline std::string path_argument(pybind11::handle path) {
+  PyObject* bytes = nullptr;
+  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes)) == 0) {
+    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_TypeError)) {
+      throw pybind11::error_already_set();
+    }
+    PyErr_Clear();
+    throw Error(ErrorKind::kInput, "a path of type " + type_name(path) +
+                                       " that cannot be one; a str, bytes or os.PathLike without "
+                                       "NUL is needed");
+  }
+  const pybind11::bytes owner = pybind11::reinterpret_steal<pybind11::bytes>(bytes);
+  return owner;
+}
+
 }  // namespace affectrt

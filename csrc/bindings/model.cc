@@ -18,12 +18,14 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "bindings/arguments.h"
+#include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/calls.h"
 #include "engine/onnxruntime_library.h"
 #include "kernels/dispatch.h"
 #include "runtime/conversation.h"
 #include "runtime/model_json.h"
+#include "runtime/speech_model.h"
 
 namespace py = pybind11;
 
@@ -92,31 +94,7 @@ struct Texts {
   }
 };
 
-// A file name as the operating system has it, from str, bytes or os.PathLike.
-std::string path_argument(py::handle path) {
-  PyObject* bytes = nullptr;
-  if (PyUnicode_FSConverter(path.ptr(), static_cast<void*>(&bytes)) == 0) {
-    if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_TypeError)) {
-      throw py::error_already_set();
-    }
-    PyErr_Clear();
-    throw Error(ErrorKind::kInput, "a path of type " + type_name(path) +
-                                       " that cannot be one; a str, bytes or os.PathLike without "
-                                       "NUL is needed");
-  }
-  const py::bytes owner = py::reinterpret_steal<py::bytes>(bytes);
-  return owner;
-}
-
 // ---------------------------------------------------------------------------------------- results
-
-// An array that owns the vector's memory.
-template <typename T>
-py::array array_of(std::vector<T> values, std::vector<py::ssize_t> shape, const py::dtype& type) {
-  auto* owner = new std::vector<T>(std::move(values));
-  const py::capsule capsule(owner, [](void* p) { delete static_cast<std::vector<T>*>(p); });
-  return py::array(type, std::move(shape), {}, owner->data(), capsule);
-}
 
 struct PyHeadScores {
   py::array logits;
@@ -319,19 +297,44 @@ py::dict onnxruntime_info(const py::object& library_path) {
   return info;
 }
 
-std::shared_ptr<Model> load(const py::object& path, const std::string& backend, int num_threads,
-                            const std::vector<std::string>& providers, int32_t max_batch_tokens,
-                            const py::object& onnxruntime_library) {
+struct Opening {
+  std::string file;
+  ModelOptions options;
+};
+
+Opening opening(const py::object& path, const std::string& backend, int num_threads,
+                const std::vector<std::string>& providers, int32_t max_batch_tokens,
+                const py::object& onnxruntime_library) {
   ModelOptions options;
   options.backend = backend;
   options.backend_options.num_threads = num_threads;
   options.backend_options.providers = providers;
   options.backend_options.onnxruntime_library = path_argument(onnxruntime_library);
   options.max_batch_tokens = max_batch_tokens;
-  const std::string file = path_argument(path);
+  return {path_argument(path), options};
+}
+
+std::shared_ptr<Model> load_text(const Opening& of) {
   const py::gil_scoped_release no_gil;
   // pybind11 holders are of non-const types; every bound method is const.
-  return std::const_pointer_cast<Model>(Model::load(file, options));
+  return std::const_pointer_cast<Model>(Model::load(of.file, of.options));
+}
+
+// Model or SpeechModel, whichever the file is.
+py::object load_any(const Opening& of) {
+  std::shared_ptr<const Model> text;
+  std::shared_ptr<const SpeechModel> speech;
+  {
+    const py::gil_scoped_release no_gil;
+    std::shared_ptr<const Bundle> bundle = Bundle::open(of.file);
+    if (bundle->manifest().audio) {
+      speech = SpeechModel::load(std::move(bundle), of.options);
+    } else {
+      text = Model::load(std::move(bundle), of.options);
+    }
+  }
+  if (speech != nullptr) return py::cast(std::const_pointer_cast<SpeechModel>(speech));
+  return py::cast(std::const_pointer_cast<Model>(text));
 }
 
 void verify_bundle(const py::object& path) {
@@ -397,8 +400,8 @@ void bind_model(py::module_& m) {
              const std::vector<std::string>& providers, int32_t max_batch_tokens,
              const py::object& library) {
             return as_call([&] {
-              return py::cast(
-                  load(path, backend, num_threads, providers, max_batch_tokens, library));
+              return py::cast(load_text(
+                  opening(path, backend, num_threads, providers, max_batch_tokens, library)));
             });
           },
           py::arg("path"), py::kw_only(), py::arg("backend") = "auto", py::arg("num_threads") = 0,
@@ -459,6 +462,19 @@ void bind_model(py::module_& m) {
             PyUnicode_DecodeFSDefault(model.bundle().path().c_str()));
       });
 
+  m.def(
+      "load",
+      [](const py::object& path, const std::string& backend, int num_threads,
+         const std::vector<std::string>& providers, int32_t max_batch_tokens,
+         const py::object& library) {
+        return as_call([&] {
+          return load_any(
+              opening(path, backend, num_threads, providers, max_batch_tokens, library));
+        });
+      },
+      py::arg("path"), py::kw_only(), py::arg("backend") = "auto", py::arg("num_threads") = 0,
+      py::arg("providers") = std::vector<std::string>(), py::arg("max_batch_tokens") = 0,
+      py::arg("onnxruntime_library") = "");
   m.def(
       "verify_bundle", [](const py::object& path) { as_call([&] { verify_bundle(path); }); },
       py::arg("path"));

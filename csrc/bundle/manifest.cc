@@ -25,7 +25,14 @@ constexpr double kMinTemperature = 1e-3;
 constexpr double kMaxTemperature = 1e3;
 // Single-label scores are divided by their thresholds.
 constexpr double kLeastDivisor = 1e-9;
-constexpr double kMaxValue = 1e9;                         // of ranges and margins
+constexpr double kMaxValue = 1e9;     // of ranges and margins
+constexpr int64_t kLeastRate = 8000;  // Hz
+constexpr int64_t kMostRate = 192'000;
+constexpr double kLeastSeconds = 0.1;
+constexpr double kMostSeconds = 60.0;
+constexpr int64_t kMaxMels = 256;
+constexpr int64_t kMaxFrames = 60'000;
+constexpr double kLeastDeviation = 1e-6;
 constexpr int64_t kMaxFileBytes = 9'007'199'254'740'991;  // 2^53 - 1: exact in every JSON reader
 
 constexpr std::pair<const char*, Task> kTasks[] = {
@@ -38,11 +45,15 @@ constexpr std::pair<const char*, Task> kTasks[] = {
     {"token_flags", Task::kTokenFlags},
 };
 constexpr std::pair<const char*, HeadInput> kInputs[] = {
-    {"text", HeadInput::kText},
-    {"turn", HeadInput::kTurn},
-    {"cause", HeadInput::kCause},
-    {"reply", HeadInput::kReply},
+    {"text", HeadInput::kText},   {"turn", HeadInput::kTurn},   {"cause", HeadInput::kCause},
+    {"reply", HeadInput::kReply}, {"audio", HeadInput::kAudio},
 };
+constexpr std::pair<const char*, FeatureKind> kFeatures[] = {
+    {"whisper_log_mel", FeatureKind::kWhisperLogMel},
+    {"fbank", FeatureKind::kFbank},
+    {"waveform", FeatureKind::kWaveform},
+};
+constexpr std::string_view kWindows[] = {"povey", "hanning", "hamming"};
 
 // One of a table's names. A name that is none may be of a newer version.
 template <class Value, size_t kSize>
@@ -138,11 +149,23 @@ void read_ranges(const JsonField& field, Head* head) {
   }
 }
 
-Head read_head(const JsonField& field) {
+void check_input(const JsonField& field, bool speech, const Head& head) {
+  if (speech != (head.input == HeadInput::kAudio)) {
+    field.fail(speech ? "a head of a speech model has the key 'input': \"audio\""
+                      : "a head of a text model cannot read \"audio\"");
+  }
+  if (speech && reads_tokens(head.task)) {
+    field.fail(std::string("a clip has no tokens, so that no head can have the task ") +
+               task_name(head.task));
+  }
+}
+
+Head read_head(const JsonField& field, bool speech) {
   Head head;
   head.name = field.at("name").identifier(true);
   head.task = read_name(field.at("task"), kTasks);
   if (const auto input = field.find("input")) head.input = read_name(*input, kInputs);
+  check_input(field, speech, head);
   head.output = field.at("output").line(1, kMaxLineLength);
   read_labels(field.at("labels"), &head);
   if (decides_each(head.task)) head.thresholds.assign(head.labels.size(), 0.5F);
@@ -174,12 +197,68 @@ Head read_head(const JsonField& field) {
 void read_heads(const JsonField& field, Manifest* manifest) {
   std::unordered_set<std::string_view> seen;
   for (const JsonField& item : field.items(1, kMaxHeads, "heads")) {
-    manifest->heads.push_back(read_head(item));
+    manifest->heads.push_back(read_head(item, manifest->audio.has_value()));
   }
   for (const Head& head : manifest->heads) {
     if (!seen.insert(head.name).second) {
       field.fail("two heads are named '" + head.name + "'; each name must be unique");
     }
+  }
+}
+
+void read_fbank(const JsonField& field, AudioInput* audio) {
+  if (const auto window = field.find("window")) {
+    audio->window = window->line(1, kMaxLineLength);
+    if (std::find(std::begin(kWindows), std::end(kWindows), audio->window) == std::end(kWindows)) {
+      window->fail_value("one of \"povey\", \"hanning\", \"hamming\"", ErrorKind::kUnsupported);
+    }
+  }
+  if (const auto scale = field.find("scale")) {
+    audio->scale = static_cast<float>(scale->number(kLeastDeviation, kMaxValue));
+  }
+  if (const auto frames = field.find("frames")) {
+    audio->frames = static_cast<uint32_t>(frames->integer(1, kMaxFrames));
+  }
+  if (const auto mean = field.find("mean")) {
+    audio->mean = static_cast<float>(mean->number(-kMaxValue, kMaxValue));
+  }
+  if (const auto deviation = field.find("deviation")) {
+    audio->deviation = static_cast<float>(deviation->number(kLeastDeviation, kMaxValue));
+  }
+}
+
+AudioInput read_audio(const JsonField& field) {
+  AudioInput audio;
+  audio.sample_rate = static_cast<uint32_t>(field.at("sample_rate").integer(kLeastRate, kMostRate));
+  audio.max_seconds =
+      static_cast<float>(field.at("max_seconds").number(kLeastSeconds, kMostSeconds));
+  const JsonField features = field.at("features");
+  audio.kind = read_name(features.at("kind"), kFeatures);
+  if (audio.kind == FeatureKind::kWaveform) {
+    audio.normalise = features.at("normalise").boolean();
+    return audio;
+  }
+  audio.num_mels = static_cast<uint32_t>(features.at("num_mels").integer(1, kMaxMels));
+  if (audio.kind == FeatureKind::kFbank) {
+    read_fbank(features, &audio);
+  } else if (const JsonField rate = field.at("sample_rate"); audio.sample_rate != 16'000) {
+    rate.fail_value("16000, as of Whisper's features");
+  }
+  return audio;
+}
+
+void read_modality(const JsonField& root, Manifest* manifest) {
+  const JsonField modality = root.at("modality");
+  manifest->modality = modality.line(1, kMaxLineLength);
+  const JsonField input = root.at("input");
+  if (manifest->modality == "speech") {
+    manifest->audio = read_audio(input);
+  } else if (manifest->modality == "text") {
+    manifest->max_tokens =
+        static_cast<uint32_t>(input.at("max_tokens").integer(2, kManifestMaxTokens));
+  } else {
+    modality.fail_value("\"text\" or \"speech\", those that this build reads",
+                        ErrorKind::kUnsupported);
   }
 }
 
@@ -230,18 +309,23 @@ void read_files(const JsonField& field, Manifest* manifest) {
         {name, static_cast<uint64_t>(item.object().at("bytes").integer(0, kMaxFileBytes)),
          read_sha256(item.at("sha256"))});
   }
+  const auto listed = [&](std::string_view name) {
+    return std::any_of(manifest->files.begin(), manifest->files.end(),
+                       [&](const ManifestFile& file) { return file.name == name; });
+  };
+  const auto need = [&](std::string_view name) {
+    if (!listed(name)) field.fail("'" + std::string(name) + "' is not listed but needed");
+  };
   const auto check = [&](std::string_view name, bool wanted) {
-    const bool listed = std::any_of(manifest->files.begin(), manifest->files.end(),
-                                    [&](const ManifestFile& file) { return file.name == name; });
-    if (wanted && !listed) field.fail("'" + std::string(name) + "' is not listed but needed");
-    if (!wanted && listed) {
+    if (wanted) need(name);
+    if (!wanted && listed(name)) {
       field.fail("'" + std::string(name) + "' is listed, but 'model' does not name it");
     }
   };
   check(kOnnxName, manifest->has_onnx);
   check(kWeightsName, manifest->has_weights);
-  check("config.json", true);
-  check("tokenizer.json", true);
+  need("config.json");
+  if (!manifest->audio) need("tokenizer.json");
 }
 
 // What no computation needs, yet people and tools rely on.
@@ -272,6 +356,7 @@ void read_provenance(const JsonField& root, Manifest* manifest) {
 
 const char* task_name(Task task) { return name_of(task, kTasks); }
 const char* input_name(HeadInput input) { return name_of(input, kInputs); }
+const char* feature_name(FeatureKind kind) { return name_of(kind, kFeatures); }
 
 Manifest parse_manifest(std::string_view affectrt_json, const std::string& origin) {
   JsonLimits limits;
@@ -289,14 +374,8 @@ Manifest parse_manifest(std::string_view affectrt_json, const std::string& origi
   }
   Manifest manifest;
   manifest.name = root.at("name").line(1, kMaxLineLength);
-  manifest.modality = root.at("modality").line(1, kMaxLineLength);
-  if (manifest.modality != "text") {
-    root.at("modality")
-        .fail_value("\"text\", the one that this build reads", ErrorKind::kUnsupported);
-  }
+  read_modality(root, &manifest);
   read_model(root.at("model"), &manifest);
-  manifest.max_tokens =
-      static_cast<uint32_t>(root.at("input").at("max_tokens").integer(2, kManifestMaxTokens));
   read_heads(root.at("heads"), &manifest);
   read_files(root.at("files"), &manifest);
   read_provenance(root, &manifest);

@@ -28,9 +28,37 @@ constexpr bool reads_tokens(Task task) {
   return task == Task::kSpan || task == Task::kTokenLabels || task == Task::kTokenFlags;
 }
 
-// What stands beside the text that is judged, as `affectrt.export.recipes.multitask` has it.
-enum class HeadInput { kText, kTurn, kCause, kReply };
+// What stands beside the text that is judged, as `affectrt.export.recipes.multitask` has it; or, of
+// every head of a speech model, a clip of sound.
+enum class HeadInput { kText, kTurn, kCause, kReply, kAudio };
 const char* input_name(HeadInput input);
+
+// What a speech model reads of a clip.
+enum class FeatureKind {
+  kWhisperLogMel,  // Whisper's log-mel bands of the clip alone
+  kFbank,          // Kaldi's log-mel bands
+  kWaveform,       // the samples
+};
+const char* feature_name(FeatureKind kind);
+
+struct AudioInput {
+  uint32_t sample_rate = 0;  // Hz
+  float max_seconds = 0.0F;  // longest clip that the encoder takes at once
+  FeatureKind kind = FeatureKind::kWhisperLogMel;
+  uint32_t num_mels = 0;   // not of a waveform
+  bool normalise = false;  // waveform: to mean 0 and variance 1 of each clip
+  // Fbank: Kaldi's options of these names; filled with zeros or cut to `frames` (0: as it is), and
+  // then (x - mean) / deviation.
+  std::string window = "povey";
+  float scale = 1.0F;
+  uint32_t frames = 0;
+  float mean = 0.0F;
+  float deviation = 1.0F;
+
+  int64_t max_samples() const {
+    return static_cast<int64_t>(double{max_seconds} * static_cast<double>(sample_rate));
+  }
+};
 
 struct ValueRange {
   float low;
@@ -62,11 +90,12 @@ struct ManifestFile {
 
 struct Manifest {
   std::string name;
-  std::string modality;        // "text"; "" where synthesised
-  std::string family;          // "bert", "roberta", ... ; "" where unknown
-  std::string precision;       // "fp32", "int8", ...
-  uint32_t max_tokens = 0;     // longest row that the encoder takes, special tokens included
-  std::vector<Head> heads;     // at least one; names are unique
+  std::string modality;             // "text" or "speech"; "" where synthesised
+  std::string family;               // "bert", "roberta", ... ; "" where unknown
+  std::string precision;            // "fp32", "int8", ...
+  uint32_t max_tokens = 0;          // text: longest row of the encoder, special tokens included
+  std::optional<AudioInput> audio;  // speech alone
+  std::vector<Head> heads;          // at least one; names are unique
   std::string embedding;       // output of the graph with the pooled vectors; "" where it has none
   bool has_onnx = false;       // "model.onnx" is an entry
   bool has_weights = false;    // "weights.safetensors" is an entry

@@ -41,7 +41,7 @@
 
 #define AFFECTRT_VERSION "0.1.0"
 #define AFFECTRT_ABI_MAJOR 1
-#define AFFECTRT_ABI_MINOR 1
+#define AFFECTRT_ABI_MINOR 2
 
 #if defined(_WIN32) && defined(AFFECTRT_BUILDING)
 #define AFFECTRT_API __declspec(dllexport)
@@ -110,8 +110,9 @@ typedef struct affectrt_model_options {
 #define AFFECTRT_MODEL_OPTIONS_INIT \
   {sizeof(affectrt_model_options), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0}
 
-/* A `.affect` file, a directory made from one, or a Hugging Face ONNX export. `options` may be
- * NULL. The file is mapped: replace it by renaming, never rewrite it in place while it is in use.
+/* A `.affect` file of a text or a speech model, a directory made from one, or a Hugging Face ONNX
+ * export. `options` may be NULL. The file is mapped: replace it by renaming, never rewrite it in
+ * place while it is in use.
  */
 AFFECTRT_API affectrt_status affectrt_model_load_file(const char* path,
                                                       const affectrt_model_options* options,
@@ -151,13 +152,30 @@ typedef struct affectrt_model_info {
   /* All of this and of affectrt_head_info as a JSON object; "manifest" is what stands in the
    * file, or null. */
   const char* json;
-  uint32_t num_heads;     /* at least 1; the first is the primary one */
-  uint32_t max_tokens;    /* longest row, special tokens included; longer texts are cut */
+  uint32_t num_heads;  /* at least 1; the first is the primary one */
+  uint32_t max_tokens; /* longest row, special tokens included; longer texts are cut. Speech: 0 */
   int32_t non_commercial; /* 1: the weights' licence forbids commercial use */
   int32_t reserved;
+  int32_t sample_rate; /* of a speech model, Hz; 0: a text model. ABI 1.2 */
+  float max_seconds;   /* of a speech model: the longest clip that is answered at once */
 } affectrt_model_info;
 #define AFFECTRT_MODEL_INFO_INIT \
-  {sizeof(affectrt_model_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0}
+  {sizeof(affectrt_model_info),  \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   NULL,                         \
+   0,                            \
+   0,                            \
+   0,                            \
+   0,                            \
+   0,                            \
+   0.0F}
 /* Fills *info, whose struct_size is set. */
 AFFECTRT_API affectrt_status affectrt_model_get_info(const affectrt_model* model,
                                                      affectrt_model_info* info) AFFECTRT_NOEXCEPT;
@@ -321,6 +339,58 @@ AFFECTRT_API affectrt_status
 affectrt_model_predict(const affectrt_model* model, const affectrt_text* texts, size_t count,
                        const affectrt_analyse_options* options, uint32_t head,
                        const affectrt_buffers* buffers) AFFECTRT_NOEXCEPT;
+
+/* --------------------------------------------------------------------------------------- sound */
+
+/* Samples as float, full scale from -1 to 1. Since 1.2, as all of sound. */
+typedef struct affectrt_sound {
+  const float* samples; /* [count, channels], interleaved */
+  size_t count;         /* samples of each channel, at least 1 */
+  int32_t sample_rate;  /* Hz, 8000 to 192000; resampled where it is not the model's */
+  int32_t channels;     /* 0 or 1: one; up to 64, of which the mean is heard */
+} affectrt_sound;
+
+/* The answers of all heads of a speech model to `count` clips, which may be 0; of any length,
+ * though an hour of sound needs memory for itself once more. affectrt_result_get_answer() and
+ * _get_matrices() give them. `options` may be NULL; its max_tokens must be 0, and its progress
+ * counts clips. AFFECTRT_INPUT for a clip that is empty, holds NaN or infinity, or has an
+ * impossible rate, and for a text model, as the functions of texts are for a speech model. */
+AFFECTRT_API affectrt_status affectrt_model_analyse_sound(const affectrt_model* model,
+                                                          const affectrt_sound* sounds,
+                                                          size_t count,
+                                                          const affectrt_analyse_options* options,
+                                                          affectrt_result** out) AFFECTRT_NOEXCEPT;
+
+/* The same answers as a JSON array of one object a clip, with the keys of SpeechResult.to_dict() in
+ * Python. Give *json back to affectrt_json_destroy(). */
+AFFECTRT_API affectrt_status affectrt_model_analyse_sound_json(
+    const affectrt_model* model, const affectrt_sound* sounds, size_t count,
+    const affectrt_analyse_options* options, char** json) AFFECTRT_NOEXCEPT;
+
+typedef struct affectrt_clip_info {
+  size_t struct_size;
+  double duration_s;
+  float level_dbfs;     /* root mean square without the mean, dB of full scale; at least -120 */
+  float clipped_share;  /* of the samples, those at full scale */
+  int32_t audible;      /* 0: below 0.1 s or -70 dB, so that all answers are unsure */
+  uint32_t num_windows; /* 1; of a clip longer than max_seconds as many as it was heard in */
+} affectrt_clip_info;
+#define AFFECTRT_CLIP_INFO_INIT {sizeof(affectrt_clip_info), 0.0, 0.0F, 0.0F, 0, 0}
+/* Of a result of sound. */
+AFFECTRT_API affectrt_status affectrt_result_get_clip(const affectrt_result* result, size_t row,
+                                                      affectrt_clip_info* info) AFFECTRT_NOEXCEPT;
+
+typedef struct affectrt_window {
+  size_t struct_size;
+  double begin_s;
+  double end_s;
+} affectrt_window;
+#define AFFECTRT_WINDOW_INIT {sizeof(affectrt_window), 0.0, 0.0}
+/* What a head answers to a part of a clip, and which part that is. Either may be NULL. */
+AFFECTRT_API affectrt_status affectrt_result_get_window(const affectrt_result* result, size_t row,
+                                                        uint32_t window, uint32_t head,
+                                                        affectrt_window* bounds,
+                                                        affectrt_answer* answer) AFFECTRT_NOEXCEPT;
 
 /* -------------------------------------------------------------------------------- conversation */
 

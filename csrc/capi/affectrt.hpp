@@ -85,6 +85,20 @@ struct Text {
   std::optional<std::string_view> pair;
 };
 
+// One clip; a view, so that the samples must outlive the call. Full scale is from -1 to 1.
+struct Sound {
+  Sound(const float* data, size_t frames, int32_t rate, int32_t interleaved = 1)
+      : samples(data), count(frames), sample_rate(rate), channels(interleaved) {}
+  Sound(const std::vector<float>& mono, int32_t rate) : Sound(mono.data(), mono.size(), rate) {}
+
+  affectrt_sound raw() const { return {samples, count, sample_rate, channels}; }
+
+  const float* samples;  // [count, channels]
+  size_t count;
+  int32_t sample_rate;  // Hz
+  int32_t channels;
+};
+
 // False stops the call, which throws Error(AFFECTRT_CANCELLED). What it throws passes through.
 using Progress = std::function<bool(size_t rows_done, size_t rows_total)>;
 
@@ -125,6 +139,18 @@ class Result {
     affectrt_spans spans = AFFECTRT_SPANS_INIT;
     detail::check(affectrt_result_get_spans(handle_.get(), row, head, &spans));
     return std::vector<affectrt_span>(spans.spans, spans.spans + spans.num_spans);
+  }
+  // Of a result of sound.
+  affectrt_clip_info clip(size_t row = 0) const {
+    affectrt_clip_info info = AFFECTRT_CLIP_INFO_INIT;
+    detail::check(affectrt_result_get_clip(handle_.get(), row, &info));
+    return info;
+  }
+  std::pair<affectrt_window, Answer> window(size_t row, uint32_t window, uint32_t head = 0) const {
+    affectrt_window bounds = AFFECTRT_WINDOW_INIT;
+    affectrt_answer answer = AFFECTRT_ANSWER_INIT;
+    detail::check(affectrt_result_get_window(handle_.get(), row, window, head, &bounds, &answer));
+    return {bounds, Answer(answer)};
   }
   affectrt_matrices matrices(uint32_t head = 0) const {
     affectrt_matrices matrices = AFFECTRT_MATRICES_INIT;
@@ -277,6 +303,28 @@ class Model {
     return detail::taken(json);
   }
 
+  // Of a speech model.
+  Result analyse_sound(const std::vector<Sound>& sounds, const Progress& progress = nullptr) const {
+    affectrt_result* result = nullptr;
+    Call call({}, progress, 0);
+    const std::vector<affectrt_sound> raw = raw_of(sounds);
+    call.check(affectrt_model_analyse_sound(handle_.get(), raw.data(), raw.size(), call.options(),
+                                            &result));
+    return Result(result);
+  }
+  Result analyse_sound(const Sound& sound) const {
+    return analyse_sound(std::vector<Sound>{sound});
+  }
+  std::string analyse_sound_json(const std::vector<Sound>& sounds,
+                                 const Progress& progress = nullptr) const {
+    char* json = nullptr;
+    Call call({}, progress, 0);
+    const std::vector<affectrt_sound> raw = raw_of(sounds);
+    call.check(affectrt_model_analyse_sound_json(handle_.get(), raw.data(), raw.size(),
+                                                 call.options(), &json));
+    return detail::taken(json);
+  }
+
   const affectrt_model* raw() const { return handle_.get(); }
 
   Tokenizer tokenizer() const {
@@ -286,6 +334,12 @@ class Model {
   }
 
  private:
+  static std::vector<affectrt_sound> raw_of(const std::vector<Sound>& sounds) {
+    std::vector<affectrt_sound> raw;
+    for (const Sound& sound : sounds) raw.push_back(sound.raw());
+    return raw;
+  }
+
   // The arguments of a call in C. No exception may cross the library: what `progress` throws waits
   // here until the call has returned.
   class Call {

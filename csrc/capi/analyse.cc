@@ -41,36 +41,11 @@ Prediction predict(const Model& model, const std::vector<TextInput>& inputs,
   return model.predict(inputs, wanted);
 }
 
-std::vector<affectrt_label_score> ranked_rows(const Head& head, const HeadScores& scores,
-                                              size_t rows) {
-  std::vector<affectrt_label_score> labels;
-  if (reads_tokens(head.task)) return labels;
-  labels.reserve(rows * head.labels.size());
-  for (size_t row = 0; row < rows; ++row) {
-    for (const uint32_t i : ranked(head, scores, row)) {
-      const size_t at = row * head.labels.size() + i;
-      labels.push_back({head.labels[i].c_str(), scores.scores[at], i, scores.decided[at], 0});
-    }
-  }
-  return labels;
-}
-
 void refuse_tokens(const Head& head) {
   if (!reads_tokens(head.task)) return;
   throw Error(ErrorKind::kInput, "head '" + head.name + "' (" + task_name(head.task) +
                                      ") answers with spans, not with a score for each label; "
                                      "affectrt_result_get_spans() gives them");
-}
-
-// Where the answers of a head are in result.prediction.
-size_t answer_index(const affectrt_result& result, uint32_t head) {
-  const auto wanted = static_cast<int32_t>(checked_head(*result.model, head));
-  const std::vector<int32_t>& answered = result.prediction.answered;
-  const auto found = std::find(answered.begin(), answered.end(), wanted);
-  if (found != answered.end()) return static_cast<size_t>(found - answered.begin());
-  const Head& of = result.model->manifest().heads[head];
-  throw Error(ErrorKind::kInput, "head '" + of.name + "' did not answer: its input is '" +
-                                     input_name(of.input) + "', and texts alone were asked");
 }
 
 // The kinds of token labels are named behind "B-".
@@ -102,6 +77,48 @@ void copy_to(T* buffer, const std::vector<T>& values) {
 }
 
 }  // namespace
+
+std::vector<affectrt_label_score> ranked_rows(const Head& head, const HeadScores& scores,
+                                              size_t rows) {
+  std::vector<affectrt_label_score> labels;
+  if (reads_tokens(head.task)) return labels;
+  labels.reserve(rows * head.labels.size());
+  for (size_t row = 0; row < rows; ++row) {
+    for (const uint32_t i : ranked(head, scores, row)) {
+      const size_t at = row * head.labels.size() + i;
+      labels.push_back({head.labels[i].c_str(), scores.scores[at], i, scores.decided[at], 0});
+    }
+  }
+  return labels;
+}
+
+size_t answer_index(const affectrt_result& result, uint32_t head) {
+  const auto wanted = static_cast<int32_t>(checked_head(manifest_of(result), head));
+  const std::vector<int32_t>& answered = result.prediction.answered;
+  const auto found = std::find(answered.begin(), answered.end(), wanted);
+  if (found != answered.end()) return static_cast<size_t>(found - answered.begin());
+  const Head& of = manifest_of(result).heads[head];
+  throw Error(ErrorKind::kInput, "head '" + of.name + "' did not answer: its input is '" +
+                                     input_name(of.input) + "', and texts alone were asked");
+}
+
+void fill_answer(const HeadScores& scores, const std::vector<affectrt_label_score>& ranked,
+                 size_t row, const Prediction* texts, affectrt_answer* answer) {
+  const size_t width = static_cast<size_t>(scores.width);
+  const uint8_t* decided = scores.decided.data() + row * width;
+  affectrt_answer filled = {};
+  filled.labels = ranked.data() + row * width;
+  filled.num_labels = static_cast<uint32_t>(width);
+  filled.num_decided = static_cast<uint32_t>(std::count(decided, decided + width, 1));
+  filled.unsure = scores.unsure[row];
+  if (texts != nullptr) {
+    filled.truncated = texts->truncated[row];
+    filled.token_count = static_cast<uint32_t>(texts->token_counts[row]);
+  }
+  if (!scores.levels.empty()) filled.level = scores.levels[row];
+  write_struct(answer, filled, kFirstAnswer, "answer");
+}
+
 }  // namespace affectrt
 
 using namespace affectrt;
@@ -114,9 +131,9 @@ affectrt_status affectrt_model_analyse(const affectrt_model* model, const affect
   return guarded([&] {
     affectrt_result*& result = emptied(out);
     auto made = std::make_unique<affectrt_result>();
-    made->model = given(model, "model").model;
-    made->prediction = predict(*made->model, inputs_of(texts, count), std::nullopt, options);
-    const std::vector<Head>& heads = made->model->manifest().heads;
+    made->text = text_model(model);
+    made->prediction = predict(*made->text, inputs_of(texts, count), std::nullopt, options);
+    const std::vector<Head>& heads = made->text->manifest().heads;
     for (size_t i = 0; i < made->prediction.heads.size(); ++i) {
       const Head& head = heads[static_cast<size_t>(made->prediction.answered[i])];
       made->ranked.push_back(ranked_rows(head, made->prediction.heads[i], count));
@@ -133,20 +150,10 @@ affectrt_status affectrt_result_get_answer(const affectrt_result* result, size_t
   return guarded([&] {
     const Prediction& prediction = given(result, "result").prediction;
     const size_t index = answer_index(*result, head);
-    refuse_tokens(result->model->manifest().heads[head]);
+    refuse_tokens(manifest_of(*result).heads[head]);
     const HeadScores& scores = prediction.heads[index];
     check_row(prediction, row);
-    const size_t width = static_cast<size_t>(scores.width);
-    const uint8_t* decided = scores.decided.data() + row * width;
-    affectrt_answer filled = {};
-    filled.labels = result->ranked[index].data() + row * width;
-    filled.num_labels = static_cast<uint32_t>(width);
-    filled.num_decided = static_cast<uint32_t>(std::count(decided, decided + width, 1));
-    filled.unsure = scores.unsure[row];
-    filled.truncated = prediction.truncated[row];
-    filled.token_count = static_cast<uint32_t>(prediction.token_counts[row]);
-    if (!scores.levels.empty()) filled.level = scores.levels[row];
-    write_struct(answer, filled, kFirstAnswer, "answer");
+    fill_answer(scores, result->ranked[index], row, &prediction, answer);
   });
 }
 
@@ -157,7 +164,7 @@ affectrt_status affectrt_result_get_spans(const affectrt_result* result, size_t 
     const size_t index = answer_index(*result, head);
     const HeadScores& scores = prediction.heads[index];
     if (scores.span_begin.empty()) {
-      const Head& of = result->model->manifest().heads[head];
+      const Head& of = manifest_of(*result).heads[head];
       throw Error(ErrorKind::kInput, "head '" + of.name + "' (" + task_name(of.task) +
                                          ") answers with labels or values, not with spans; "
                                          "affectrt_result_get_answer() gives them");
@@ -180,7 +187,7 @@ affectrt_status affectrt_result_get_matrices(const affectrt_result* result, uint
   return guarded([&] {
     const Prediction& prediction = given(result, "result").prediction;
     const HeadScores& scores = prediction.heads[answer_index(*result, head)];
-    refuse_tokens(result->model->manifest().heads[head]);
+    refuse_tokens(manifest_of(*result).heads[head]);
     affectrt_matrices filled = {};
     filled.rows = prediction.token_counts.size();
     filled.labels = static_cast<size_t>(scores.width);
@@ -199,7 +206,7 @@ affectrt_status affectrt_model_analyse_json(const affectrt_model* model, const a
                                             char** json) noexcept {
   return guarded([&] {
     given(json, "json") = nullptr;
-    const Model& with = *given(model, "model").model;
+    const Model& with = *text_model(model);
     const std::vector<TextInput> inputs = inputs_of(texts, count);
     const std::string text =
         answers_json(with.manifest(), inputs, predict(with, inputs, std::nullopt, options));
@@ -213,8 +220,8 @@ affectrt_status affectrt_model_predict(const affectrt_model* model, const affect
                                        size_t count, const affectrt_analyse_options* options,
                                        uint32_t head, const affectrt_buffers* buffers) noexcept {
   return guarded([&] {
-    const Model& with = *given(model, "model").model;
-    refuse_tokens(with.manifest().heads[checked_head(with, head)]);
+    const Model& with = *text_model(model);
+    refuse_tokens(with.manifest().heads[checked_head(with.manifest(), head)]);
     const size_t labels = with.manifest().heads[head].labels.size();
     const affectrt_buffers to = read_struct(&given(buffers, "buffers"), kFirstBuffers, "buffers");
     if (to.rows != count || to.labels != labels) {

@@ -17,12 +17,14 @@ constexpr bool ends_with(Last T::* /*last*/, size_t offset) {
 #define AFFECTRT_ENDS_WITH(type, last) \
   static_assert(ends_with(&type::last, offsetof(type, last)), #type " ends in padding")
 AFFECTRT_ENDS_WITH(affectrt_model_options, reserved);
-AFFECTRT_ENDS_WITH(affectrt_model_info, reserved);
+AFFECTRT_ENDS_WITH(affectrt_model_info, max_seconds);
 AFFECTRT_ENDS_WITH(affectrt_head_info, input);
 AFFECTRT_ENDS_WITH(affectrt_analyse_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_answer, reserved_too);
 AFFECTRT_ENDS_WITH(affectrt_spans, token_count);
 AFFECTRT_ENDS_WITH(affectrt_matrices, labels);
+AFFECTRT_ENDS_WITH(affectrt_clip_info, num_windows);
+AFFECTRT_ENDS_WITH(affectrt_window, end_s);
 AFFECTRT_ENDS_WITH(affectrt_buffers, truncated);
 AFFECTRT_ENDS_WITH(affectrt_conversation_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_encode_options, reserved);

@@ -20,7 +20,7 @@ std::vector<int32_t> heads_of(const Model& model, const affectrt_conversation_op
   if (options.num_heads > 0) given(options.heads, "options.heads");
   for (size_t i = 0; i < options.num_heads; ++i) {
     const char* name = &given(options.heads[i], "options.heads[i]");
-    heads.push_back(static_cast<int32_t>(head_named(model, name)));
+    heads.push_back(static_cast<int32_t>(head_named(model.manifest(), name)));
   }
   return heads;
 }
@@ -62,7 +62,7 @@ affectrt_status affectrt_conversation_create(const affectrt_model* model,
                                              affectrt_conversation** out) noexcept {
   return guarded([&] {
     affectrt_conversation*& conversation = emptied(out);
-    const std::shared_ptr<const Model>& with = given(model, "model").model;
+    const std::shared_ptr<const Model>& with = text_model(model);
     const affectrt_conversation_options from = read_struct(given_options, kFirstOptions, "options");
     check_reserved(from.reserved, "options");
     ConversationOptions options;
@@ -125,7 +125,7 @@ affectrt_status affectrt_conversation_restore(const affectrt_model* model, const
     affectrt_conversation*& conversation = emptied(out);
     auto made = std::make_unique<affectrt_conversation>();
     made->conversation =
-        Conversation::restore(given(model, "model").model, text_argument(json, size, "json"));
+        Conversation::restore(text_model(model), text_argument(json, size, "json"));
     conversation = made.release();
   });
 }

@@ -15,7 +15,7 @@ namespace affectrt {
 namespace {
 
 constexpr size_t kFirstOptions = sizeof(affectrt_model_options);
-constexpr size_t kFirstInfo = sizeof(affectrt_model_info);
+constexpr size_t kFirstInfo = offsetof(affectrt_model_info, sample_rate);
 constexpr size_t kFirstHead = offsetof(affectrt_head_info, input);
 
 struct LoadOptions {
@@ -52,12 +52,19 @@ template <class OpenBundle>
 affectrt_model* load(const affectrt_model_options* given_options, const OpenBundle& open) {
   const LoadOptions options = options_of(given_options);
   auto handle = std::make_unique<affectrt_model>();
-  handle->model = Model::load(open(options.verify), options.model);
-  const Model& model = *handle->model;
-  handle->backend = model.backend().name();
-  handle->backend_detail = model.backend().detail();
-  handle->json = info_json(model);
-  for (const Head& head : model.manifest().heads) {
+  const std::shared_ptr<const Bundle> bundle = open(options.verify);
+  if (bundle->manifest().audio) {
+    handle->speech = SpeechModel::load(bundle, options.model);
+    handle->backend = handle->speech->backend().name();
+    handle->backend_detail = handle->speech->backend().detail();
+  } else {
+    handle->text = Model::load(bundle, options.model);
+    handle->backend = handle->text->backend().name();
+    handle->backend_detail = handle->text->backend().detail();
+  }
+  handle->json =
+      info_json(bundle->manifest(), {bundle->path(), handle->backend, handle->backend_detail});
+  for (const Head& head : bundle->manifest().heads) {
     std::vector<const char*>& labels = handle->labels.emplace_back();
     for (const std::string& label : head.labels) labels.push_back(label.c_str());
   }
@@ -89,8 +96,30 @@ int32_t task_number(Task task) {
 
 namespace affectrt {
 
-size_t head_named(const Model& model, const std::string& name) {
-  const std::vector<Head>& heads = model.manifest().heads;
+const Manifest& manifest_of(const affectrt_model& model) {
+  return model.text != nullptr ? model.text->manifest() : model.speech->manifest();
+}
+
+const Manifest& manifest_of(const affectrt_result& result) {
+  return result.text != nullptr ? result.text->manifest() : result.speech->manifest();
+}
+
+const std::shared_ptr<const Model>& text_model(const affectrt_model* model) {
+  if (given(model, "model").text != nullptr) return model->text;
+  throw Error(ErrorKind::kInput,
+              "the model is one of speech; affectrt_model_analyse_sound() asks "
+              "it, and texts are for a text model");
+}
+
+const std::shared_ptr<const SpeechModel>& speech_model(const affectrt_model* model) {
+  if (given(model, "model").speech != nullptr) return model->speech;
+  throw Error(ErrorKind::kInput,
+              "the model is one of texts; affectrt_model_analyse() asks it, and "
+              "sound is for a speech model");
+}
+
+size_t head_named(const Manifest& manifest, const std::string& name) {
+  const std::vector<Head>& heads = manifest.heads;
   std::string names;
   for (size_t i = 0; i < heads.size(); ++i) {
     if (heads[i].name == name) return i;
@@ -146,12 +175,13 @@ void affectrt_model_destroy(affectrt_model* model) noexcept { delete model; }
 affectrt_status affectrt_model_get_info(const affectrt_model* model,
                                         affectrt_model_info* info) noexcept {
   return guarded([&] {
-    const Manifest& manifest = given(model, "model").model->manifest();
+    const Manifest& manifest = manifest_of(given(model, "model"));
+    const Bundle& bundle = model->text != nullptr ? model->text->bundle() : model->speech->bundle();
     affectrt_model_info filled = {};
     filled.name = manifest.name.c_str();
     filled.family = manifest.family.c_str();
     filled.precision = manifest.precision.c_str();
-    filled.path = model->model->bundle().path().c_str();
+    filled.path = bundle.path().c_str();
     filled.licence = manifest.licence.c_str();
     filled.notice = manifest.licence_notice.c_str();
     filled.backend = model->backend.c_str();
@@ -160,6 +190,10 @@ affectrt_status affectrt_model_get_info(const affectrt_model* model,
     filled.num_heads = static_cast<uint32_t>(manifest.heads.size());
     filled.max_tokens = manifest.max_tokens;
     filled.non_commercial = manifest.non_commercial ? 1 : 0;
+    if (manifest.audio) {
+      filled.sample_rate = static_cast<int32_t>(manifest.audio->sample_rate);
+      filled.max_seconds = manifest.audio->max_seconds;
+    }
     write_struct(info, filled, kFirstInfo, "info");
   });
 }
@@ -167,8 +201,8 @@ affectrt_status affectrt_model_get_info(const affectrt_model* model,
 affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t head,
                                         affectrt_head_info* info) noexcept {
   return guarded([&] {
-    const std::vector<Head>& heads = given(model, "model").model->manifest().heads;
-    const Head& from = heads[checked_head(*model->model, head)];
+    const Manifest& manifest = manifest_of(given(model, "model"));
+    const Head& from = manifest.heads[checked_head(manifest, head)];
     affectrt_head_info filled = {};
     filled.name = from.name.c_str();
     filled.labels = model->labels[head].data();
@@ -185,9 +219,9 @@ affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t he
 affectrt_status affectrt_model_find_head(const affectrt_model* model, const char* name,
                                          uint32_t* head) noexcept {
   return guarded([&] {
-    const Model& of = *given(model, "model").model;
+    const Manifest& manifest = manifest_of(given(model, "model"));
     const char* wanted = &given(name, "name");
-    given(head, "head") = static_cast<uint32_t>(head_named(of, wanted));
+    given(head, "head") = static_cast<uint32_t>(head_named(manifest, wanted));
   });
 }
 

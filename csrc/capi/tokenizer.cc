@@ -98,7 +98,7 @@ affectrt_status affectrt_tokenizer_from_model(const affectrt_model* model,
                                               affectrt_tokenizer** out) noexcept {
   return guarded([&] {
     affectrt_tokenizer*& tokenizer = emptied(out);
-    const std::shared_ptr<const Model>& shared = given(model, "model").model;
+    const std::shared_ptr<const Model>& shared = text_model(model);
     tokenizer = new affectrt_tokenizer{{shared, &shared->tokenizer()}};
   });
 }

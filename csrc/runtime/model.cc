@@ -188,6 +188,10 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const Bundle> bundle,
                                        std::to_string(options.max_batch_tokens) +
                                        "; 0 (the default) or more is possible");
   }
+  if (bundle->manifest().audio) {
+    throw Error(ErrorKind::kInput,
+                "'" + bundle->path() + "' is a speech model, and a text model is needed here");
+  }
   std::shared_ptr<Model> model(new Model());
   model->bundle_ = std::move(bundle);
   model->tokenizer_ = make_tokenizer(*model->bundle_);

@@ -53,7 +53,13 @@ void write_manifest(const Manifest& manifest, JsonWriter* out) {
   out->key("name").string(manifest.name);
   out->key("family").string(manifest.family);
   out->key("precision").string(manifest.precision);
-  out->key("max_tokens").integer(manifest.max_tokens);
+  if (manifest.audio) {
+    out->key("modality").string(manifest.modality);
+    out->key("sample_rate").integer(manifest.audio->sample_rate);
+    out->key("max_seconds").number(shortest_decimal(manifest.audio->max_seconds));
+  } else {
+    out->key("max_tokens").integer(manifest.max_tokens);
+  }
   out->key("heads").begin('[');
   for (const Head& head : manifest.heads) write_head(head, out);
   out->end(']');
@@ -74,8 +80,8 @@ struct RowOfHead {
   size_t index(uint32_t label) const { return row * static_cast<size_t>(scores.width) + label; }
 };
 
-// `name`: the labels with their scores; "decided", "unsure".
-void write_labels(const char* name, const RowOfHead& of, JsonWriter* out) {
+// `name`: the labels with their scores; "decided"; where wanted, "unsure".
+void write_labels(const char* name, const RowOfHead& of, bool unsure, JsonWriter* out) {
   const std::vector<uint32_t> order = ranked(of.head, of.scores, of.row);
   out->key(name).begin('[');
   for (const uint32_t i : order) {
@@ -90,7 +96,7 @@ void write_labels(const char* name, const RowOfHead& of, JsonWriter* out) {
     if (of.decided(i)) out->string(of.head.labels[i]);
   }
   out->end(']');
-  out->key("unsure").boolean(of.scores.unsure[of.row] != 0);
+  if (unsure) out->key("unsure").boolean(of.scores.unsure[of.row] != 0);
 }
 
 // The name of what a span is; "" for that of a span head.
@@ -134,12 +140,25 @@ void write_answer(const RowOfHead& of, std::string_view text, JsonWriter* out) {
     write_spans("spans", of, text, false, out);
     if (of.head.task == Task::kSpan) write_spans("candidates", of, text, true, out);
   } else {
-    write_labels("labels", of, out);
+    write_labels("labels", of, true, out);
     if (of.head.task == Task::kOrdinal) out->key("level").number(double{of.scores.levels[of.row]});
   }
 }
 
 }  // namespace
+
+void write_emotions(const Head& head, const HeadScores& scores, size_t row, bool unsure,
+                    JsonWriter* out) {
+  write_labels("emotions", {head, scores, row}, unsure, out);
+}
+
+void write_head_answer(const Head& head, const HeadScores& scores, size_t row,
+                       std::string_view text, JsonWriter* out) {
+  out->key(head.name).begin('{');
+  out->key("task").string(task_name(head.task));
+  write_answer({head, scores, row}, text, out);
+  out->end('}');
+}
 
 void write_answers(const Manifest& manifest, std::string_view text, const Prediction& prediction,
                    size_t row, JsonWriter* out) {
@@ -151,17 +170,14 @@ void write_answers(const Manifest& manifest, std::string_view text, const Predic
     out->key("decided").begin('[').end(']');
     out->key("unsure").boolean(false);
   } else {
-    write_labels("emotions", primary, out);
+    write_labels("emotions", primary, true, out);
   }
   if (prediction.truncated[row] != 0) out->key("truncated").boolean(true);
   if (prediction.answered.size() == 1 && !has_more_than_labels(of_head(0).head.task)) return;
   out->key("heads").begin('{');
   for (size_t i = 0; i < prediction.answered.size(); ++i) {
     const RowOfHead of = of_head(i);
-    out->key(of.head.name).begin('{');
-    out->key("task").string(task_name(of.head.task));
-    write_answer(of, text, out);
-    out->end('}');
+    write_head_answer(of.head, of.scores, row, text, out);
   }
   out->end('}');
 }
@@ -174,17 +190,16 @@ std::string manifest_json(const Manifest& manifest) {
   return out.take();
 }
 
-std::string info_json(const Model& model) {
-  const Manifest& manifest = model.manifest();
+std::string info_json(const Manifest& manifest, const ModelFacts& facts) {
   JsonWriter out;
   out.begin('{');
   write_manifest(manifest, &out);
   out.key("licence").string(manifest.licence);
   out.key("notice").string(manifest.licence_notice);
   out.key("non_commercial").boolean(manifest.non_commercial);
-  out.key("path").string(model.bundle().path());
-  out.key("backend").string(model.backend().name());
-  out.key("backend_detail").string(model.backend().detail());
+  out.key("path").string(facts.path);
+  out.key("backend").string(facts.backend);
+  out.key("backend_detail").string(facts.backend_detail);
   out.key("manifest").raw(manifest.json.empty() ? "null" : manifest.json);
   out.end('}');
   return out.take();

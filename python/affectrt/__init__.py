@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .pipelines import TextClassificationPipeline, pipeline
     from .results import HeadResult, Label, Result, Span
     from .retrieval import Index
+    from .speech import SpeechModel
+    from .speech_results import SpeechResult, SpeechWindow
     from .tokenizer import Encoding, Tokenizer
     from .turns import ArcPoint, Cause, Turn
 
@@ -49,6 +51,9 @@ __all__ = [
     "ModelInfo",
     "Result",
     "Span",
+    "SpeechModel",
+    "SpeechResult",
+    "SpeechWindow",
     "TextClassificationPipeline",
     "Tokenizer",
     "Turn",
@@ -77,6 +82,9 @@ _HOME = {
     "ModelInfo": "info",
     "Result": "results",
     "Span": "results",
+    "SpeechModel": "speech",
+    "SpeechResult": "speech_results",
+    "SpeechWindow": "speech_results",
     "TextClassificationPipeline": "pipelines",
     "Tokenizer": "tokenizer",
     "Turn": "turns",

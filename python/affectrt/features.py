@@ -42,6 +42,7 @@ __all__ = [
     "fbank",
     "log_mel",
     "mfcc",
+    "mono",
     "normalised_waveform",
     "prosody",
     "read_audio",
@@ -55,7 +56,9 @@ Clips = Sequence[npt.NDArray[Any]]
 _WHISPER_RATE = 16000
 
 
-def _mono(samples: Any, name: str = "samples") -> Array:
+def mono(samples: Any, name: str = "samples") -> Array:
+    """Samples of any kind as finite float32 of one channel, [samples]; `name` names them in
+    errors. The very same array where it is that already."""
     array = samples if isinstance(samples, np.ndarray) else np.asarray(samples)
     return _core.mono(array, name)
 
@@ -63,8 +66,8 @@ def _mono(samples: Any, name: str = "samples") -> Array:
 def _clips(samples: Clip | Clips) -> tuple[list[Array], bool]:
     """The clips as finite float32 of one channel, and whether it was one alone."""
     if isinstance(samples, (list, tuple)):
-        return [_mono(clip, f"clip {i}") for i, clip in enumerate(samples)], False
-    return [_mono(samples)], True
+        return [mono(clip, f"clip {i}") for i, clip in enumerate(samples)], False
+    return [mono(samples)], True
 
 
 def _rate(sample_rate: int) -> int:
@@ -395,7 +398,7 @@ class _Stream:
                 f"this stream is one of {self.sample_rate} Hz, and a chunk of {sample_rate!r} Hz "
                 "came; finish it and begin another"
             )
-        return _mono(chunk, "chunk")
+        return mono(chunk, "chunk")
 
 
 class ResampleStream(_Stream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import _core
@@ -23,7 +23,7 @@ class HeadInfo:
     thresholds: tuple[float, ...] | None  # one per label, in [0, 1]; None where there are none
     temperature: float  # score = activation(logit / temperature)
     unsure_below: float | None
-    input: str  # what it judges: a "text", a "turn", or a turn as "cause" or before a "reply"
+    input: str  # a "text", a "turn", a turn as "cause" or before a "reply"; of speech, "audio"
     ranges: tuple[tuple[float, float], ...] | None  # regression: lowest and highest of each label
     margin: float | None  # span heads: by how much a span must beat "no answer"
     metrics: tuple[Mapping[str, Any], ...]  # as the model file gives them
@@ -45,7 +45,7 @@ class ModelInfo:
     modality: str
     family: str
     precision: str
-    max_tokens: int  # longest row, special tokens included
+    max_tokens: int  # text: longest row, special tokens included; 0 of a speech model
     heads: tuple[HeadInfo, ...]
     licence: str | None  # of the weights
     non_commercial: bool
@@ -57,6 +57,9 @@ class ModelInfo:
     files: Mapping[str, Mapping[str, Any]]  # entry name -> {"bytes": int, "sha256": str}
     backend: str
     backend_detail: str
+    sample_rate: int | None = None  # Hz; of a speech model
+    max_seconds: float | None = None  # speech: the longest clip that is answered at once
+    features: Mapping[str, Any] = field(default_factory=dict)  # speech: what it reads of a clip
 
     @property
     def metrics(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
@@ -92,7 +95,7 @@ def _parse(text: str, what: str, path: str) -> dict[str, Any]:
     return value
 
 
-def model_info(core: _core.Model) -> ModelInfo:
+def model_info(core: _core.Model | _core.SpeechModel) -> ModelInfo:
     """`ModelInfo` from the parsed manifest, completed from the free-form part of the raw one."""
     parsed = _parse(core.manifest_json, "the manifest", core.path)
     raw = _parse(core.raw_manifest, "affectrt.json", core.path) if core.raw_manifest else {}
@@ -130,7 +133,7 @@ def model_info(core: _core.Model) -> ModelInfo:
         modality=_text(raw.get("modality")) or "text",
         family=parsed["family"],
         precision=parsed["precision"],
-        max_tokens=parsed["max_tokens"],
+        max_tokens=parsed.get("max_tokens", 0),
         heads=tuple(heads),
         licence=_text(licence.get("weights")),
         non_commercial=bool(licence.get("non_commercial", False)),
@@ -142,4 +145,7 @@ def model_info(core: _core.Model) -> ModelInfo:
         files=_mapping(raw.get("files")),
         backend=core.backend_name,
         backend_detail=core.backend_detail,
+        sample_rate=parsed.get("sample_rate"),
+        max_seconds=parsed.get("max_seconds"),
+        features=_mapping(_mapping(raw.get("input")).get("features")),
     )

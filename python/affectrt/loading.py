@@ -1,4 +1,4 @@
-"""From a name or a path to a `Model`."""
+"""From a name or a path to a `Model` or a `SpeechModel`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _core
 from .errors import InputError, NotFoundError, ProofError
 from .model import Model
 from .proof import PublicKey, check_proof, check_requirement, check_signature
+
+if TYPE_CHECKING:
+    from .speech import SpeechModel
 
 DEFAULT_MODEL = "text"
 MODEL_PATH_VARIABLE = "AFFECTRT_MODEL_PATH"
@@ -145,9 +148,9 @@ def _options(
     )
 
 
-def load_path(path: str, options: LoadOptions) -> Model:
+def load_path(path: str, options: LoadOptions) -> Model | SpeechModel:
     """The model at exactly `path`; what `load` does once it knows where the model is."""
-    core = _core.Model.load(
+    core = _core.load(
         path,
         backend=options.backend,
         num_threads=options.num_threads or 0,
@@ -158,10 +161,14 @@ def load_path(path: str, options: LoadOptions) -> Model:
     # An empty dict of bars asks for a report as True does.
     if options.require_parity is not False or options.public_key is not None:
         _check_proof(core, options)
-    return Model(core, options)
+    if isinstance(core, _core.Model):
+        return Model(core, options)
+    from .speech import SpeechModel
+
+    return SpeechModel(core, options)
 
 
-def _check_proof(core: _core.Model, options: LoadOptions) -> None:
+def _check_proof(core: _core.Model | _core.SpeechModel, options: LoadOptions) -> None:
     if not core.raw_manifest:
         raise ProofError(f"{core.path}: is a plain export without affectrt.json, and so without "
                          "proof; `affectrt export` makes a model file of it")  # fmt: skip
@@ -173,6 +180,39 @@ def _check_proof(core: _core.Model, options: LoadOptions) -> None:
         check_proof(core.path, manifest, core.backend_name, options.require_parity)
 
 
+@overload
+def load(
+    name_or_path: Literal["speech"],
+    *,
+    backend: str = ...,
+    num_threads: int | None = ...,
+    providers: Sequence[str] | None = ...,
+    max_batch_tokens: int | None = ...,
+    require_parity: bool | Mapping[str, Any] = ...,
+    public_key: PublicKey | None = ...,
+) -> SpeechModel: ...
+@overload
+def load(
+    name_or_path: Literal["text"] | None = ...,
+    *,
+    backend: str = ...,
+    num_threads: int | None = ...,
+    providers: Sequence[str] | None = ...,
+    max_batch_tokens: int | None = ...,
+    require_parity: bool | Mapping[str, Any] = ...,
+    public_key: PublicKey | None = ...,
+) -> Model: ...
+@overload
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    backend: str = ...,
+    num_threads: int | None = ...,
+    providers: Sequence[str] | None = ...,
+    max_batch_tokens: int | None = ...,
+    require_parity: bool | Mapping[str, Any] = ...,
+    public_key: PublicKey | None = ...,
+) -> Model | Any: ...
 def load(
     name_or_path: str | os.PathLike[str] | None = None,
     *,
@@ -182,8 +222,8 @@ def load(
     max_batch_tokens: int | None = None,
     require_parity: bool | Mapping[str, Any] = False,
     public_key: PublicKey | None = None,
-) -> Model:
-    """Opens a model.
+) -> Model | Any:
+    """Opens a model: a `Model` of texts or a `SpeechModel`, whichever the file is.
 
     `name_or_path` is the name of a known model (`available_models()`; "text", the embedded
     default, if not given), a `.affect` file, a directory with the same files, or a Hugging Face /
@@ -192,7 +232,8 @@ def load(
     `backend` is "auto", "native" or "onnxruntime". `num_threads` bounds the threads of one call;
     by default as many as the CPU quota of this process allows. `providers` are execution
     providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`.
-    `max_batch_tokens` bounds the tokens (padding included) of one batch, and with it the memory.
+    `max_batch_tokens` bounds the tokens (padding included) of one batch of texts, and with it the
+    memory.
 
     `require_parity` refuses a file without proof that it answers as its checkpoint does. True: its
     parity report covers every head on the backend in use, kept the bars of the export, and is about
@@ -215,3 +256,13 @@ def load(
         public_key=public_key,
     )
     return load_path(str(resolve_model(name_or_path)), options)
+
+
+def load_text(name_or_path: str | os.PathLike[str] | None = None, **options: Any) -> Model:
+    """As `load`, for what takes texts alone: `InputError` for a speech model."""
+    model = load(name_or_path, **options)
+    if isinstance(model, Model):
+        return model
+    raise InputError(
+        f'{model.info.path!r} is a speech model; a text model is needed here, as in "text"'
+    )

@@ -190,6 +190,23 @@ def label_statistics(
     return Statistics(np.asarray(rows, np.float64), figures, groups)
 
 
+def recall_statistics(
+    chosen: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], labels: int
+) -> Statistics:
+    """Unweighted average recall: the mean over the labels that the data has of the share of their
+    clips that are found (Schuller et al. 2009)."""
+    true = np.eye(labels)[truth]
+    hits = true * (chosen == truth)[:, None]
+
+    def figures(sums: Doubles) -> dict[str, Doubles]:
+        found, there = sums[:, :labels], sums[:, labels:]
+        seen = there > 0
+        recall = np.where(seen, found / np.maximum(there, 1), 0.0)
+        return {"uar": recall.sum(1) / np.maximum(seen.sum(1), 1)}
+
+    return Statistics(np.hstack([hits, true]), figures)
+
+
 def value_statistics(
     values: npt.ArrayLike,
     truth: npt.ArrayLike,

@@ -33,9 +33,10 @@ class _CancelledError(Exception):
     """Ends the work of a cancelled coroutine at the next batch; nobody is left to see it."""
 
 
-def _label_results(
+def label_results(
     info: HeadInfo, labels: npt.NDArray[np.object_], scores: _core.HeadScores
 ) -> list[HeadResult]:
+    """A head's answer to each row."""
     values = scores.scores
     if info.task == "regression":
         order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
@@ -350,7 +351,7 @@ class Model:
     def _decoded(self, index: int, logits: FloatArray) -> HeadResult:
         """What a head decides of one row of logits."""
         scores = self._core.decode(index, logits)
-        return _label_results(self._info.heads[index], self._labels[index], scores)[0]
+        return label_results(self._info.heads[index], self._labels[index], scores)[0]
 
     def _head_index(self, head: str | None) -> int:
         if head is None:
@@ -400,7 +401,7 @@ class Model:
         by_head = [
             _span_results(self._info.heads[index], rows.texts, scores)
             if self._info.heads[index].task in TOKEN_TASKS
-            else _label_results(self._info.heads[index], self._labels[index], scores)
+            else label_results(self._info.heads[index], self._labels[index], scores)
             for index, scores in zip(prediction.answered, prediction.heads, strict=True)
         ]
         pairs = rows.pairs if rows.pairs is not None else [None] * len(rows.texts)

@@ -25,7 +25,7 @@ import numpy as np
 
 from .errors import InputError
 from .inputs import rows_of
-from .loading import load
+from .loading import load_text
 from .model import FloatArray, Model
 from .source_config import source_config
 
@@ -263,7 +263,7 @@ def pipeline(
     if task not in _TASKS:
         raise InputError(f"task is {task!r}; give one of: {', '.join(_TASKS)}")
     if not isinstance(model, Model):
-        model = load(model, backend=backend, num_threads=num_threads, providers=providers)
+        model = load_text(model, backend=backend, num_threads=num_threads, providers=providers)
     return TextClassificationPipeline(
         model,
         head=head,

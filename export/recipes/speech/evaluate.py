@@ -14,7 +14,13 @@ from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.recipes.decisions import decide_multi_label, fit_prior, softmax
 from affectrt.export.recipes.goemotions import fit_unsure_bound, sigmoid
 from affectrt.export.speech_checkpoint import SpeechEncoder, pad
-from affectrt.metrics import Statistics, f1_per_label, value_statistics, with_intervals
+from affectrt.metrics import (
+    Statistics,
+    f1_per_label,
+    recall_statistics,
+    value_statistics,
+    with_intervals,
+)
 
 from .augment import NOISES, SNR_DB, Floats, Random, Samples, noise, with_noise
 from .hearing import Listen, log_mel, samples_of, tokens_of
@@ -152,23 +158,6 @@ def _by_speaker(clips: Sequence[Clip], right: NDArray[np.bool_]) -> dict[str, fl
     for clip, one in zip(clips, right.tolist(), strict=True):
         each.setdefault(clip.speaker, []).append(one)
     return {speaker: round(float(np.mean(each[speaker])), 4) for speaker in sorted(each)}
-
-
-def recall_statistics(
-    chosen: NDArray[np.int64], truth: NDArray[np.int64], labels: int
-) -> Statistics:
-    """Unweighted average recall: the mean over the labels that the data has of the share of their
-    clips that are found (Schuller et al. 2009)."""
-    true = np.eye(labels)[truth]
-    hits = true * (chosen == truth)[:, None]
-
-    def figures(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        found, there = sums[:, :labels], sums[:, labels:]
-        seen = there > 0
-        recall = np.where(seen, found / np.maximum(there, 1), 0.0)
-        return {"uar": recall.sum(1) / np.maximum(seen.sum(1), 1)}
-
-    return Statistics(np.hstack([hits, true]), figures)
 
 
 def _uar(statistics: Statistics) -> dict[str, Any]:

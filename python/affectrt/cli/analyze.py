@@ -1,22 +1,22 @@
-"""`affectrt analyze`: the emotions of a text, or of every row of a file."""
+"""`affectrt analyze`: the emotions of a text, of every row of a file, or of sound."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeAlias
 
-import numpy as np
-
 from ..errors import Error, InputError, NotFoundError
 from ..model import Model
-from ..results import Label, Result
+from ..results import Result
+from ..speech import SpeechModel
 from ..turns import Turn
+from . import sounds
+from .cards import head_lines, short_answer, to_json
 from .common import (
     EXIT_OK,
     EXIT_PARTIAL,
@@ -30,19 +30,9 @@ from .common import (
 from .dialogues import Turns, arc_format, subtitle, write_arc
 from .progress import ProgressLine
 from .readers import READERS, BadLine, Columns, LineReader, Pause, Row
-from .terminal import (
-    bar,
-    bold,
-    cells,
-    fit,
-    printable,
-    stdout_is_unicode,
-    terminal_width,
-    use_colour,
-    wrap,
-)
+from .terminal import bold, fit, printable, terminal_width, use_colour, wrap
 
-SUMMARY = "the emotions of a text or of every row of a file"
+SUMMARY = "the emotions of a text, of every row of a file, or of audio files"
 DESCRIPTION = """\
 Answers for one text, for every row of a .txt (one text a line), .jsonl ({"text": ...} a line),
 .json, .csv or .tsv file, or for the lines of standard input ("-"). Rows that have a "speaker", or
@@ -53,6 +43,10 @@ With --json each answer is one JSON object on a line:
 with the emotions sorted by score, "pair" where one was given, "truncated" where the text was too
 long, and "heads" where the model has several. Files of any size are read in small portions. Rows
 that cannot be used are reported on stderr by line number, and the rest is answered (exit code 3).
+
+Audio files (.wav; .flac, .ogg, .mp3 with the extra "audio"), any number of them, are answered by
+the model "speech": arousal, valence and more beside the emotions. "-" with --pcm RATE reads raw
+16-bit samples.
 """
 
 Answer: TypeAlias = Result | Turn
@@ -63,9 +57,13 @@ _SHOWN_BYTES = 200  # of a text, when it is quoted in a table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", nargs="?", metavar="TEXT|FILE|-", help="a text, a file, or - for standard input"
+        "input",
+        nargs="*",
+        metavar="TEXT|FILE|-",
+        help="a text, a file, or - for standard input; or audio files",
     )
     add_model_arguments(parser)
+    sounds.add_arguments(parser)
     parser.add_argument(
         "--format",
         choices=("text", *READERS),
@@ -166,31 +164,6 @@ def _source(given: str, kind: str | None) -> _Source | None:
     if kind is not None or (suffix in READERS and not any(c.isspace() for c in given)):
         raise NotFoundError(f"no file {given!r} (--format text analyses the word itself)")
     return None
-
-
-def _short_float(value: float) -> float:
-    """The shortest decimal that is the same float32."""
-    return float(str(np.float32(value)))
-
-
-def to_json(result: Answer, line: int | None = None, dialogue: str | None = None) -> str:
-    """`result.to_dict()` on one line, with float32 scores in their shortest form."""
-
-    def shorten(value: Any) -> Any:
-        if isinstance(value, float):
-            return _short_float(value)
-        if isinstance(value, dict):
-            return {key: shorten(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [shorten(entry) for entry in value]
-        return value
-
-    record = shorten(result.to_dict())
-    if dialogue is not None:
-        record = {"dialogue": dialogue, **record}
-    if line is not None:
-        record = {"line": line, **record}
-    return json.dumps(record, ensure_ascii=False)
 
 
 def _chunks(items: Iterator[Row | BadLine | Pause], eager: bool) -> Iterator[list[Row | BadLine]]:
@@ -337,57 +310,19 @@ class _TableWriter:
             head = f"{'line':>6}  {fit('answer', self._answer_width - 2)}  text"
             print(bold(head, self._bold))
             self._headed = True
-        shown = fit(self._answer(result), self._answer_width - 2)
+        shown = fit(short_answer(result.heads, self._top), self._answer_width - 2)
         text = result.text if result.pair is None else f"{result.text} + {result.pair}"
         if isinstance(answer, Turn):
             text = f"{answer.speaker}: {text}"
         print(f"{row.line:>6}  {shown}  {fit(text, self._text_width).rstrip()}")
 
-    def _answer(self, result: Result) -> str:
-        head = next(iter(result.heads.values()))
-        if head.task == "regression":
-            return "  ".join(f"{label.label} {label.score:.2f}" for label in head.labels)
-        values = head.values
-        shown = head.decided[: self._top] or (head.labels[0].label,)
-        text = "  ".join(f"{name} {values[name]:.2f}" for name in shown)
-        text = text if head.decided else f"({text})"
-        return text + (" ?" if head.unsure else "")
-
-
-def _shown_labels(labels: tuple[Label, ...], decided: tuple[str, ...], top: int) -> list[Label]:
-    chosen = list(labels[:top])
-    chosen += [label for label in labels[top:] if label.label in decided]
-    return chosen
-
 
 def _card(result: Result, top: int) -> str:
     """One text and the scores of every head."""
-    unicode, strong = stdout_is_unicode(), use_colour(sys.stdout)
     width = terminal_width(maximum=100)
     quoted = result.text if result.pair is None else f"{result.text} + {result.pair}"
     lines = wrap(quoted[: 4 * _SHOWN_BYTES], width)[:6]
-    for head in result.heads.values():
-        shown = _shown_labels(head.labels, head.decided, top)
-        if head.task == "regression":
-            shown = list(head.labels)
-        lines.append("")
-        if len(result.heads) > 1:
-            lines.append(f"{head.name}")
-        name_width = min(32, max(cells(label.label) for label in shown))
-        for label in shown:
-            name = fit(label.label, name_width)
-            if head.task == "regression":
-                lines.append(f"  {name}  {label.score:8.3f}")
-                continue
-            is_in = label.label in head.decided
-            mark = ("●" if unicode else "*") if is_in else " "
-            drawn = bar(label.score, 30, unicode)
-            lines.append(
-                f"{mark} {bold(name, strong and is_in)}  {label.score:5.3f}  {drawn}".rstrip()
-            )
-        if head.task != "regression":
-            decided = ", ".join(head.decided) or "none"
-            lines.append(f"decided: {decided}" + ("  (unsure)" if head.unsure else ""))
+    lines += head_lines(result.heads, top)
     if result.truncated:
         lines.append("the text was longer than the model reads; only its beginning counted")
     return "\n".join(lines)
@@ -409,7 +344,15 @@ def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     if args.arc:
         arc_format(args.arc)
-    given: str | None = args.input
+    if sounds.are_given(args):
+        args.model = args.model or "speech"
+        model = load_model(args)
+        if not isinstance(model, SpeechModel):
+            raise UsageError(f"{model.info.path!r} is a model of texts, and audio files were given")
+        return sounds.run(model, args)
+    if len(args.input) > 1:
+        raise UsageError("one TEXT or FILE at a time; several go with audio files")
+    given: str | None = args.input[0] if args.input else None
     if given is None:
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError("no input; give a text, a file, or - for standard input")
@@ -428,6 +371,11 @@ def run(args: argparse.Namespace) -> int:
         if source is not None and source.close:
             source.stream.close()
         raise
+    if isinstance(model, SpeechModel):
+        if source is not None and source.close:
+            source.stream.close()
+        args.input = [given]
+        return sounds.run(model, args)
     if source is None:
         return _run_text(model, given, args)
     return _run_file(model, source, args)

@@ -85,6 +85,18 @@ def load_model(args: argparse.Namespace) -> Any:
     )
 
 
+def load_text_model(args: argparse.Namespace) -> Any:
+    """As `load_model`, for commands that know texts alone."""
+    from ..loading import load_text
+
+    return load_text(
+        args.model,
+        backend=args.backend,
+        num_threads=args.num_threads,
+        providers=args.provider,
+    )
+
+
 def _writable_as_is(path: str) -> bool:
     """Whether `path` is a device or a pipe, which must be written to and not replaced."""
     try:

@@ -8,7 +8,7 @@ import sys
 
 from ..results import HeadResult
 from ..turns import Turn
-from .common import EXIT_OK, add_model_arguments, load_model, note
+from .common import EXIT_OK, add_model_arguments, load_text_model, note
 from .conversation import CONVERSATION, TITLE
 from .dialogues import subtitle, write_arc
 from .terminal import bar, bold, cells, fit, stdout_is_unicode, terminal_width, use_colour, wrap
@@ -65,7 +65,7 @@ def _table(turns: list[Turn]) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = load_model(args)
+    model = load_text_model(args)
     conversation = model.conversation()
     turns = conversation.add_all([(turn.speaker, turn.text) for turn in CONVERSATION])
     write_arc(args.out, turns, TITLE, subtitle(model))

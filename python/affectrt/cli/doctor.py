@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__, _core
 from ..errors import Error
 from ..loading import available_models, find_onnxruntime, load
@@ -21,8 +23,8 @@ from .terminal import bold, columns, printable, terminal_width, use_colour, wrap
 
 SUMMARY = "versions, CPU, backends, GPU and models of this installation"
 DESCRIPTION = """\
-Reports what there is and tries every known model on a sentence. Exit code 1 when something that
-inference needs is missing or broken; the report says what.
+Reports what there is and tries every known model on a sentence or a second of sound. Exit code 1
+when something that inference needs is missing or broken; the report says what.
 """
 
 _PROBE = "What a lovely surprise, thank you!"
@@ -89,10 +91,17 @@ def _gpu() -> dict[str, Any]:
     }
 
 
+def _hum() -> Any:
+    """A second of a tone that swells, float32 at 16 kHz."""
+    time = np.arange(16000) / 16000
+    tone = np.sin(2 * np.pi * 180 * time) + 0.5 * np.sin(2 * np.pi * 360 * time)
+    return np.asarray(0.1 * tone * np.sin(np.pi * time), np.float32)
+
+
 def _try_model(path: Path) -> dict[str, Any]:
     _core.verify_bundle(str(path))
-    model = load(path)
-    result = model(_PROBE)
+    model: Any = load(path)
+    result = model(_hum(), sample_rate=16000) if model.info.modality == "speech" else model(_PROBE)
     return {
         "backend": model.info.backend,
         "precision": model.info.precision,

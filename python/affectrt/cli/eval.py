@@ -21,8 +21,10 @@ from ..metrics import (
     value_statistics,
     with_intervals,
 )
+from ..speech import SpeechModel
 from .common import EXIT_OK, UsageError, add_run_arguments, load_model, positive
 from .eval_data import Data, Item, Wanted, read_data
+from .eval_sounds import sound_figures
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ Answers every row of a file and compares with its targets. Rows are {"text": ...
 dialogues {"turns": [{"speaker": ..., "text": ..., TARGET}, ...]}, whose turns are answered in the
 light of those before them; TARGET is "label", "labels", "value", "spans" or what --target names.
 Files are .jsonl, .json, .csv or .tsv, also as .gz. Each figure has a 95 % bootstrap interval.
+
+Rows of a speech model are {"file": ..., TARGET} of a .jsonl, the files beside it; where rows have a
+"split", those of --split are taken. "uar" is the unweighted average recall of answers among the
+labels that these rows have, "uar_open" that among all.
 """
 
 _PERCENT = 0.95
@@ -45,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", metavar="H", help="the head to judge (default: the first)")
     parser.add_argument("--data", metavar="FILE", required=True, help="rows with targets")
     parser.add_argument("--target", metavar="KEY", help="key or column of the target")
+    parser.add_argument(
+        "--split", default="test", metavar="S", help='sound: rows of this "split" (test)'
+    )
     parser.add_argument(
         "--rename",
         metavar="DATA=HEAD",
@@ -193,10 +202,27 @@ def _table(figures: dict[str, Figure]) -> str:
 def run(args: argparse.Namespace) -> int:
     renamed = _renamed(args.rename)
     model = load_model(args)
+    if isinstance(model, SpeechModel):
+        name, count, figures = sound_figures(model, args, renamed)
+        return _show(
+            model, model.info.heads[model.heads.index(name)], args, count, figures, "clips"
+        )
     head = model.info.heads[model._head_index(args.head)]
     data = read_data(Path(args.data), Wanted(head, args.target, renamed))
     statistics, count = _statistics(model, head, data)
     figures = with_intervals(statistics, samples=args.samples, seed=args.seed)
+    rows = "pairs" if head.input == "cause" else "turns" if data.dialogues else "texts"
+    return _show(model, head, args, count, figures, rows)
+
+
+def _show(
+    model: Model | SpeechModel,
+    head: HeadInfo,
+    args: argparse.Namespace,
+    count: int,
+    figures: dict[str, Figure],
+    rows: str,
+) -> int:
     if args.json:
         record = {
             "model": model.info.name,
@@ -214,7 +240,6 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(record, ensure_ascii=False))
         return EXIT_OK
-    rows = "pairs" if head.input == "cause" else "turns" if data.dialogues else "texts"
     print(f"{model.info.name}, head {head.name} ({head.task}), {count:,} {rows}")
     print(printable(args.data) + "\n")
     print(_table(figures))

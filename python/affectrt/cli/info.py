@@ -105,6 +105,16 @@ def _backend(info: ModelInfo) -> str:
     return detail if detail.startswith(info.backend) else f"{info.backend} ({detail})"
 
 
+def _input(info: ModelInfo) -> str:
+    if info.max_seconds is None:
+        return f"{info.modality}, up to {info.max_tokens} tokens"
+    features = ", ".join(f"{key} {value}" for key, value in info.features.items())
+    return (
+        f"{info.modality} at {info.sample_rate} Hz, up to {info.max_seconds:g} s at once; "
+        f"features: {features}"
+    )
+
+
 def _head_rows(head: HeadInfo, width: int) -> list[tuple[str, str]]:
     rows = [("task", f"{head.task}, {len(head.labels)} labels")]
     labels = list(head.labels)
@@ -141,7 +151,7 @@ def _text(info: ModelInfo, record: dict[str, Any]) -> str:
     general = [
         ("file", f"{printable(info.path)}  ({_size(record['bytes'])})"),
         ("model", " ".join(part for part in (info.family, info.precision) if part) or "unknown"),
-        ("input", f"{info.modality}, up to {info.max_tokens} tokens"),
+        ("input", _lines(_input(info), width)),
         ("backend", _lines(_backend(info), width)),
         ("licence", _lines(info.licence or "not stated", width)),
     ]

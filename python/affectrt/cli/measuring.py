@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..loading import load
+from ..loading import load_text
 from ..model import Model
 
 _SLICE = 16  # texts asked one by one before the other side's turn
@@ -70,7 +70,7 @@ class Side:
     def open(self, threads: int) -> Model:
         """The model on `threads` threads, loaded once."""
         if threads not in self.models:
-            self.models[threads] = load(
+            self.models[threads] = load_text(
                 self.path, backend=self.backend, num_threads=threads, providers=self.providers
             )
         return self.models[threads]

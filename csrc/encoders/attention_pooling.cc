@@ -1,0 +1,59 @@
+#include "encoders/attention_pooling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+
+namespace affectrt {
+namespace {
+
+constexpr const char* kName = "pooling";
+
+// In place over the rows of one column.
+void softmax_column(float* x, size_t stride, size_t rows) {
+  float highest = x[0];
+  for (size_t i = 1; i < rows; ++i) highest = std::max(highest, x[i * stride]);
+  double sum = 0.0;
+  for (size_t i = 0; i < rows; ++i) {
+    x[i * stride] = std::exp(x[i * stride] - highest);
+    sum += double{x[i * stride]};
+  }
+  const auto share = static_cast<float>(1.0 / sum);
+  for (size_t i = 0; i < rows; ++i) x[i * stride] *= share;
+}
+
+}  // namespace
+
+AttentionPooling::AttentionPooling(const SafeTensors& weights, size_t hidden) {
+  const std::string tensor = std::string(kName) + ".weight";
+  const Tensor* found = weights.find(tensor);
+  heads_ = found == nullptr || found->shape.empty() ? 1 : found->shape[0];
+  if (heads_ == 0 || heads_ > hidden || hidden % heads_ != 0) {
+    throw Error(ErrorKind::kModelFile,
+                weights.origin() + ": tensor '" + tensor + "' has " + std::to_string(heads_) +
+                    " rows, which do not divide the width " + std::to_string(hidden));
+  }
+  weights.f32(tensor, {heads_, hidden});  // run() has no room for codes
+  part_ = hidden / heads_;
+  scores_ = Linear(read_matrix(weights, kName, heads_, hidden, false), integer_arithmetic(weights),
+                   weights);
+}
+
+void AttentionPooling::run(const Kernels& kernels, const float* x, size_t stride, size_t tokens,
+                           float* scratch, float* pooled) const {
+  const size_t width = scores_.panels() * kPanelColumns;
+  scores_.multiply(kernels, {x, stride, nullptr, nullptr}, tokens, 0, scores_.panels(), scratch,
+                   width, nullptr, Epilogue::kBias);
+  for (size_t head = 0; head < heads_; ++head) softmax_column(scratch + head, width, tokens);
+  std::fill_n(pooled, stride, 0.0F);
+  for (size_t token = 0; token < tokens; ++token, x += stride, scratch += width) {
+    for (size_t head = 0; head < heads_; ++head) {
+      const float weight = scratch[head];
+      for (size_t i = head * part_; i < (head + 1) * part_; ++i) pooled[i] += weight * x[i];
+    }
+  }
+}
+
+}  // namespace affectrt

@@ -1,0 +1,32 @@
+// Tokens of a clip to one vector, each part of its columns a mean with weights of its own.
+#pragma once
+
+#include <cstddef>
+
+#include "bundle/safetensors.h"
+#include "encoders/linear.h"
+#include "kernels/kernels.h"
+
+namespace affectrt {
+
+// "pooling.weight" [heads, hidden]: head h has the scores weight[h] . token; softmax over the
+// clip's tokens makes them the weights of columns h * hidden / heads to (h + 1) * hidden / heads.
+// Immutable: concurrent calls are safe.
+class AttentionPooling {
+ public:
+  // Throws Error(kModelFile) for a tensor that is missing, damaged or does not divide the width.
+  AttentionPooling(const SafeTensors& weights, size_t hidden);
+
+  // Floats of scratch for a clip of that many tokens.
+  size_t scratch(size_t tokens) const { return tokens * scores_.panels() * kPanelColumns; }
+  // pooled [stride] of x [tokens, stride], at least one.
+  void run(const Kernels& kernels, const float* x, size_t stride, size_t tokens, float* scratch,
+           float* pooled) const;
+
+ private:
+  size_t heads_ = 0;
+  size_t part_ = 0;  // columns of a head
+  Linear scores_;
+};
+
+}  // namespace affectrt

@@ -1,0 +1,56 @@
+#include "runtime/clip_features.h"
+
+#include <algorithm>
+
+#include "audio/samples.h"
+
+namespace affectrt {
+namespace {
+
+FrameSettings settings_of(const AudioInput& input) {
+  if (input.kind == FeatureKind::kWhisperLogMel) return whisper_settings(input.num_mels);
+  KaldiOptions options;
+  options.sample_rate = input.sample_rate;
+  options.num_mels = input.num_mels;
+  options.window = input.window;
+  options.scale = double{input.scale};
+  return kaldi_settings(options);
+}
+
+}  // namespace
+
+ClipFeatures::ClipFeatures(const AudioInput& input) : input_(input) {
+  if (input.kind != FeatureKind::kWaveform) frames_.emplace(settings_of(input));
+}
+
+int32_t ClipFeatures::compute(const float* samples, size_t count, ThreadPool* pool,
+                              std::vector<float>* features) const {
+  if (!frames_) {
+    features->assign(samples, samples + count);
+    if (input_.normalise) normalise_waveform(samples, count, features->data());
+    return static_cast<int32_t>(count);
+  }
+  const bool whisper = input_.kind == FeatureKind::kWhisperLogMel;
+  const FrameSettings& settings = frames_->settings();
+  const auto given = static_cast<int64_t>(count);
+  const auto least = static_cast<int64_t>(whisper ? settings.shift : settings.length);
+  const int64_t total = std::max(given, least);
+  const ClipView clip{samples, 0, given, total};
+  int64_t frames = frames_->frame_count(total);
+  if (input_.frames != 0) frames = std::min<int64_t>(frames, input_.frames);
+  features->resize(static_cast<size_t>(frames) * width());
+  const float top =
+      frames_->compute(clip, 0, frames, FrameFeatures::Layout::kFrameMajor, features->data(), pool);
+  if (whisper) {
+    normalise_log_mel(features->data(), features->size(), top);
+    return static_cast<int32_t>(frames);
+  }
+  if (input_.frames != 0) {
+    frames = input_.frames;
+    features->resize(static_cast<size_t>(frames) * width(), 0.0F);
+  }
+  for (float& value : *features) value = (value - input_.mean) / input_.deviation;
+  return static_cast<int32_t>(frames);
+}
+
+}  // namespace affectrt
