@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from . import _core
 from .errors import InputError
-from .features import ResampleStream, _mono, _rate
+from .features import ResampleStream, _rate, mono
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -108,7 +108,7 @@ class VadStream:
                 f"this stream is one of {self.sample_rate} Hz, and a chunk of {sample_rate!r} Hz "
                 "came; finish it and begin another"
             )
-        samples = _mono(chunk, "chunk")
+        samples = mono(chunk, "chunk")
         if self._resampler is not None:
             samples = self._resampler.feed(samples)
         return self._stream.feed(samples)
