@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from cmake_build import ROOT, built, run, tool
+from sounds import voice
 
 import affectrt
 
@@ -135,6 +136,28 @@ def test_a_program_linked_with_what_the_wheel_brings(
         best = answer["emotions"][0]
         star = " *" if best["label"] in answer["decided"] else ""
         assert f"{text}\n  {best['label']:16} {best['score']:.3f}{star}\n" in output
+
+
+def test_a_program_that_listens(library: str, tmp_path: Path) -> None:
+    model = built("dev", "affectrt_tiny_model") / "tests" / "capi" / "tiny_speech.affect"
+    program = str(tmp_path / "c_listen")
+    source = str(ROOT / "examples" / "c_listen" / "main.c")
+    rpath = f"-Wl,-rpath,{Path(library).parent}"
+    include = f"-I{affectrt.get_include()}"
+    run("gcc", "-std=c99", *FLAGS, include, source, library, rpath, "-o", program)
+    samples = (voice(6.0, (1.0, 2.0), (3.5, 5.5), rate=22050) * 20000).astype("<i2")
+    done = subprocess.run(
+        [program, str(model), "22050"], input=samples.tobytes(), capture_output=True, check=True
+    )
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    final = [line for line in lines if line[-1] != "..."]
+    segments = list(affectrt.load(model).segments(samples, sample_rate=22050))
+    assert [line[4] for line in final] == [segment.label for segment in segments]
+    assert [line[0] for line in final] == [f"{segment.start_s:.2f}" for segment in segments]
+    assert len(lines) > len(final) >= 2
+    silent = subprocess.run([program, str(model), "0"], input=b"", capture_output=True, check=False)
+    assert silent.returncode == 1
+    assert b"sample rate 0 Hz is not done" in silent.stderr
 
 
 def test_examples_with_the_cmake_package(

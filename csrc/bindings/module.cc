@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_speech(m);
   affectrt::bind_features(m);
   affectrt::bind_vad(m);
+  affectrt::bind_speech_stream(m);
 }

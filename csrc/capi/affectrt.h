@@ -2,16 +2,16 @@
  * C.
  *
  * Ownership. A handle that a function hands out (affectrt_model, affectrt_result,
- *   affectrt_conversation, affectrt_tokenizer, affectrt_encoding) is the caller's, who gives it
- * back to the matching
- *   *_destroy, in any order; destroying NULL does nothing. Pointers that a function fills into a
- *   struct (names, labels, scores, ids) belong to the handle that was asked: they live as long as
- *   it does and what they point to never changes. What the caller passes is read during the call
- *   and not kept, but for the bytes of affectrt_model_load_memory().
+ *   affectrt_conversation, affectrt_speech_stream, affectrt_tokenizer, affectrt_encoding) is the
+ *   caller's, who gives it back to the matching *_destroy, in any order; destroying NULL does
+ * nothing. Pointers that a function fills into a struct (names, labels, scores, ids) belong to the
+ * handle that was asked: they live as long as it does and what they point to never changes, but for
+ * segments of a stream. What the caller passes is read during the call and not kept, but for the
+ * bytes of affectrt_model_load_memory().
  *
  * Threads. Every function may be called from any number of threads at once, on the same handle,
  *   too; only *_destroy must be the last call on its handle, with no other in progress, and a
- *   conversation belongs to one call at a time: a second one that comes meanwhile is
+ *   conversation or a stream belongs to one call at a time: a second one that comes meanwhile is
  *   AFFECTRT_INPUT. Callers never wait for each other. A thread inside of a call cannot be
  * cancelled. After fork() the child may go on using a model, but handles of calls that were in
  * progress are lost.
@@ -445,6 +445,82 @@ AFFECTRT_API affectrt_status affectrt_conversation_save(const affectrt_conversat
 AFFECTRT_API affectrt_status
 affectrt_conversation_restore(const affectrt_model* model, const char* json, size_t size,
                               affectrt_conversation** out) AFFECTRT_NOEXCEPT;
+
+/* ---------------------------------------------------------------------------- streams of sound */
+
+/* Sound as it comes to what a speech model says of each stretch of speech in it. Segments do not
+ * depend on how the sound is cut into chunks, and memory does not grow with its length. A stream
+ * belongs to one call at a time: a second one that comes meanwhile is AFFECTRT_INPUT. Since 1.2. */
+typedef struct affectrt_speech_stream affectrt_speech_stream;
+
+/* Samples of the machine's byte order little-endian, interleaved; full scale is [-1, 1) for floats,
+ * and u8 has its zero at 128. s24 has three bytes. */
+enum {
+  AFFECTRT_SAMPLES_F32 = 0,
+  AFFECTRT_SAMPLES_F64 = 1,
+  AFFECTRT_SAMPLES_U8 = 2,
+  AFFECTRT_SAMPLES_S16 = 3,
+  AFFECTRT_SAMPLES_S24 = 4,
+  AFFECTRT_SAMPLES_S32 = 5
+};
+
+typedef struct affectrt_speech_stream_options {
+  size_t struct_size;
+  int32_t sample_rate; /* Hz, 8000 to 192000; must be given */
+  int32_t channels;    /* interleaved, mixed to one; 0: 1 */
+  int32_t format;      /* AFFECTRT_SAMPLES_... */
+  int32_t reserved;    /* 0 */
+  /* Below, 0 stands for the default, and less than 0 for none. */
+  double interim_ms;     /* every so many ms of an open segment what is said of it so far; none */
+  double max_segment_s;  /* longer ones are cut where it is quietest; what the model takes */
+  double min_silence_ms; /* that ends a segment; 300 */
+  double smoothing_s;    /* over which the first head's scores are averaged; 4 */
+  float margin;          /* by which another label must lead before it becomes the label; 0.1 */
+  int32_t reserved_too;  /* 0 */
+} affectrt_speech_stream_options;
+#define AFFECTRT_SPEECH_STREAM_OPTIONS_INIT \
+  {sizeof(affectrt_speech_stream_options), 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0F, 0}
+
+/* `model` is one of speech, else AFFECTRT_INPUT, and may be destroyed first. */
+AFFECTRT_API affectrt_status affectrt_speech_stream_create(
+    const affectrt_model* model, const affectrt_speech_stream_options* options,
+    affectrt_speech_stream** out) AFFECTRT_NOEXCEPT;
+AFFECTRT_API void affectrt_speech_stream_destroy(affectrt_speech_stream* stream) AFFECTRT_NOEXCEPT;
+
+typedef struct affectrt_segment {
+  double start_s; /* from the begin of the sound, in its own time */
+  double end_s;
+  int64_t index; /* from 0; an interim one has that of the segment that it is of */
+  /* Of the first head by its average over the segments before; it does not flicker. NULL where the
+   * head gives values. */
+  const char* label;
+  float score;                        /* that average */
+  uint32_t interim;                   /* 1: the segment is still open */
+  uint32_t cut;                       /* 1: it ends because it was too long, not with the speech */
+  uint32_t unsure;                    /* 1: as of affectrt_answer, of this segment alone */
+  const affectrt_label_score* labels; /* [num_labels] of the first head, of this segment alone */
+  const char* json;                   /* all heads, with the keys of Segment.to_dict() in Python */
+  uint32_t num_labels;
+  uint32_t reserved;
+} affectrt_segment;
+
+typedef struct affectrt_segments {
+  size_t struct_size;
+  const affectrt_segment* segments; /* [num_segments], in order */
+  size_t num_segments;
+} affectrt_segments;
+#define AFFECTRT_SEGMENTS_INIT {sizeof(affectrt_segments), NULL, 0}
+
+/* The segments that `frames` samples of each channel complete, perhaps none; what *segments points
+ * to is good until the next call with the stream. `frames` may be 0. NaN, infinities and what else
+ * is AFFECTRT_INPUT leave the stream as it was; after any other failure it can only be destroyed.
+ */
+AFFECTRT_API affectrt_status
+affectrt_speech_stream_feed(affectrt_speech_stream* stream, const void* samples, size_t frames,
+                            affectrt_segments* segments) AFFECTRT_NOEXCEPT;
+/* The end of the sound: the segment that is open. The stream takes nothing after it. */
+AFFECTRT_API affectrt_status affectrt_speech_stream_flush(
+    affectrt_speech_stream* stream, affectrt_segments* segments) AFFECTRT_NOEXCEPT;
 
 /* ----------------------------------------------------------------------------------- tokenizer */
 

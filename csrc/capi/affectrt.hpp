@@ -462,6 +462,77 @@ class Conversation {
   detail::Handle<affectrt_conversation, affectrt_conversation_destroy> handle_;
 };
 
+struct SpeechStreamOptions {
+  int32_t sample_rate = 0;  // Hz
+  int32_t channels = 1;     // interleaved
+  int32_t format = AFFECTRT_SAMPLES_F32;
+  // 0: the default, below: none; as in affectrt_speech_stream_options.
+  double interim_ms = 0.0;
+  double max_segment_s = 0.0;
+  double min_silence_ms = 0.0;
+  double smoothing_s = 0.0;
+  float margin = 0.0F;
+};
+
+// What a stream has found; a copy, so that it lives as long as is wanted.
+struct Segment {
+  double start_s = 0.0;
+  double end_s = 0.0;
+  int64_t index = 0;
+  std::string label;  // "" where the first head gives values
+  float score = 0.0F;
+  bool interim = false;
+  bool cut = false;
+  bool unsure = false;
+  std::string json;
+};
+
+// Sound as it comes; one call at a time may use it.
+class SpeechStream {
+ public:
+  SpeechStream(const Model& model, const SpeechStreamOptions& from) {
+    affectrt_speech_stream_options options = AFFECTRT_SPEECH_STREAM_OPTIONS_INIT;
+    options.sample_rate = from.sample_rate;
+    options.channels = from.channels;
+    options.format = from.format;
+    options.interim_ms = from.interim_ms;
+    options.max_segment_s = from.max_segment_s;
+    options.min_silence_ms = from.min_silence_ms;
+    options.smoothing_s = from.smoothing_s;
+    options.margin = from.margin;
+    affectrt_speech_stream* made = nullptr;
+    detail::check(affectrt_speech_stream_create(model.raw(), &options, &made));
+    handle_.reset(made);
+  }
+
+  // `frames` samples of each channel, in the format of the options.
+  std::vector<Segment> feed(const void* samples, size_t frames) {
+    affectrt_segments segments = AFFECTRT_SEGMENTS_INIT;
+    detail::check(affectrt_speech_stream_feed(handle_.get(), samples, frames, &segments));
+    return copied(segments);
+  }
+  // The end of the sound; the stream takes nothing after it.
+  std::vector<Segment> flush() {
+    affectrt_segments segments = AFFECTRT_SEGMENTS_INIT;
+    detail::check(affectrt_speech_stream_flush(handle_.get(), &segments));
+    return copied(segments);
+  }
+  affectrt_speech_stream* raw() const { return handle_.get(); }
+
+ private:
+  static std::vector<Segment> copied(const affectrt_segments& segments) {
+    std::vector<Segment> copies;
+    for (size_t i = 0; i < segments.num_segments; ++i) {
+      const affectrt_segment& one = segments.segments[i];
+      copies.push_back({one.start_s, one.end_s, one.index, one.label == nullptr ? "" : one.label,
+                        one.score, one.interim != 0, one.cut != 0, one.unsure != 0, one.json});
+    }
+    return copies;
+  }
+
+  detail::Handle<affectrt_speech_stream, affectrt_speech_stream_destroy> handle_;
+};
+
 }  // namespace c_api_1
 }  // namespace affectrt
 

@@ -2,15 +2,18 @@
 // destroyed in any order.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "audio/samples.h"
 #include "base/error.h"
 #include "capi/affectrt.h"
 #include "runtime/conversation.h"
 #include "runtime/model.h"
 #include "runtime/speech_model.h"
+#include "runtime/speech_stream.h"
 
 struct affectrt_model {
   // One of the two.
@@ -38,6 +41,20 @@ struct affectrt_result {
 
 struct affectrt_conversation {
   std::unique_ptr<affectrt::Conversation> conversation;
+};
+
+struct affectrt_speech_stream {
+  // What affectrt_segments points to, until the next call.
+  struct Answered {
+    std::vector<std::string> json;
+    std::vector<std::vector<affectrt_label_score>> labels;
+    std::vector<affectrt_segment> segments;
+  };
+  affectrt::SampleFormat format = affectrt::SampleFormat::kF32;
+  size_t channels = 1;
+  std::unique_ptr<affectrt::SpeechStream> stream;
+  Answered answered;
+  std::atomic<bool> in_use{false};
 };
 
 struct affectrt_tokenizer {

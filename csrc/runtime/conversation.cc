@@ -14,35 +14,6 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\n\r\f\v") == std::string_view::npos;
 }
 
-template <class T>
-std::vector<T> part(const std::vector<T>& values, size_t begin, size_t end) {
-  return {values.begin() + static_cast<std::ptrdiff_t>(begin),
-          values.begin() + static_cast<std::ptrdiff_t>(end)};
-}
-
-// The answer to one of several rows.
-HeadScores row_of(const HeadScores& all, size_t row) {
-  HeadScores one;
-  one.width = all.width;
-  const size_t width = static_cast<size_t>(all.width);
-  size_t begin = row;
-  size_t end = row + 1;
-  if (!all.token_begin.empty()) {
-    begin = static_cast<size_t>(all.token_begin[row]);
-    end = static_cast<size_t>(all.token_begin[row + 1]);
-    one.token_begin = {0, static_cast<int32_t>(end - begin)};
-    one.spans = part(all.spans, static_cast<size_t>(all.span_begin[row]),
-                     static_cast<size_t>(all.span_begin[row + 1]));
-    one.span_begin = {0, static_cast<int32_t>(one.spans.size())};
-  }
-  if (all.unsure.size() > row) one.unsure = {all.unsure[row]};
-  if (all.levels.size() > row) one.levels = {all.levels[row]};
-  one.logits = part(all.logits, begin * width, end * width);
-  one.scores = part(all.scores, begin * width, end * width);
-  one.decided = part(all.decided, begin * width, end * width);
-  return one;
-}
-
 // These say how a turn answers the one before it.
 bool judges_replies(const Head& head) {
   return head.name.rfind("empathy_", 0) == 0 || head.name == "reply_fit";

@@ -77,6 +77,12 @@ void clip(const Head& head, std::vector<float>* values) {
   }
 }
 
+template <class T>
+std::vector<T> part(const std::vector<T>& values, size_t begin, size_t end) {
+  return {values.begin() + static_cast<std::ptrdiff_t>(begin),
+          values.begin() + static_cast<std::ptrdiff_t>(end)};
+}
+
 }  // namespace
 
 HeadScores checked_scores(const Head& head, std::vector<float> logits, size_t rows) {
@@ -151,6 +157,28 @@ std::vector<uint32_t> ranked(const Head& head, const HeadScores& scores, size_t 
   std::sort(order.begin(), order.end(),
             [of](uint32_t a, uint32_t b) { return of[a] > of[b] || (of[a] == of[b] && a < b); });
   return order;
+}
+
+HeadScores row_of(const HeadScores& all, size_t row) {
+  HeadScores one;
+  one.width = all.width;
+  const size_t width = static_cast<size_t>(all.width);
+  size_t begin = row;
+  size_t end = row + 1;
+  if (!all.token_begin.empty()) {
+    begin = static_cast<size_t>(all.token_begin[row]);
+    end = static_cast<size_t>(all.token_begin[row + 1]);
+    one.token_begin = {0, static_cast<int32_t>(end - begin)};
+    one.spans = part(all.spans, static_cast<size_t>(all.span_begin[row]),
+                     static_cast<size_t>(all.span_begin[row + 1]));
+    one.span_begin = {0, static_cast<int32_t>(one.spans.size())};
+  }
+  if (all.unsure.size() > row) one.unsure = {all.unsure[row]};
+  if (all.levels.size() > row) one.levels = {all.levels[row]};
+  one.logits = part(all.logits, begin * width, end * width);
+  one.scores = part(all.scores, begin * width, end * width);
+  one.decided = part(all.decided, begin * width, end * width);
+  return one;
 }
 
 }  // namespace affectrt

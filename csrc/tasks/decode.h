@@ -70,6 +70,9 @@ HeadScores decode(const Head& head, std::vector<float> logits, int32_t rows);
 HeadScores decode_tokens(const Head& head, std::vector<float> logits,
                          std::vector<int32_t> token_begin);
 
+// The answer to one of several rows, or texts.
+HeadScores row_of(const HeadScores& all, size_t row);
+
 // The labels of one row in the order that people are shown: highest score first, ties in the
 // model's order; those of a regression head stay in the model's order.
 std::vector<uint32_t> ranked(const Head& head, const HeadScores& scores, size_t row);

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .retrieval import Index
     from .speech import SpeechModel
     from .speech_results import SpeechResult, SpeechWindow
+    from .speech_stream import Segment, SpeechStream
     from .tokenizer import Encoding, Tokenizer
     from .turns import ArcPoint, Cause, Turn
 
@@ -50,9 +51,11 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Result",
+    "Segment",
     "Span",
     "SpeechModel",
     "SpeechResult",
+    "SpeechStream",
     "SpeechWindow",
     "TextClassificationPipeline",
     "Tokenizer",
@@ -81,9 +84,11 @@ _HOME = {
     "Model": "model",
     "ModelInfo": "info",
     "Result": "results",
+    "Segment": "speech_stream",
     "Span": "results",
     "SpeechModel": "speech",
     "SpeechResult": "speech_results",
+    "SpeechStream": "speech_stream",
     "SpeechWindow": "speech_results",
     "TextClassificationPipeline": "pipelines",
     "Tokenizer": "tokenizer",

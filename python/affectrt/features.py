@@ -85,6 +85,22 @@ def _threads(num_threads: int) -> int:
     return num_threads
 
 
+def is_wav(file: Path) -> bool:
+    """Whether affectrt reads a file itself: it says that it is a WAV file, or is empty.
+
+    Raises `NotFoundError`, and `InputError` for a folder.
+    """
+    try:
+        with file.open("rb") as opened:
+            magic = opened.read(12)
+    except IsADirectoryError as error:
+        raise InputError(f"'{file}' is a folder; an audio file is needed") from error
+    except OSError as error:
+        raise NotFoundError(f"cannot read '{file}': {error.strerror or error}") from error
+    riff = magic[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FFIR")
+    return riff or file.suffix.lower() in (".wav", ".wave") or not magic
+
+
 def read_audio(path: str | os.PathLike[str]) -> tuple[Array, int]:
     """The samples of an audio file, float32 [samples, channels] within [-1, 1], and its rate in Hz.
 
@@ -96,15 +112,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Array, int]:
     here reads.
     """
     file = Path(path)
-    try:
-        with file.open("rb") as opened:
-            magic = opened.read(12)
-    except IsADirectoryError as error:
-        raise InputError(f"'{file}' is a folder; an audio file is needed") from error
-    except OSError as error:
-        raise NotFoundError(f"cannot read '{file}': {error.strerror or error}") from error
-    riff = magic[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FFIR")
-    if riff or file.suffix.lower() in (".wav", ".wave") or not magic:
+    if is_wav(file):
         return _core.read_wav(str(file))
     try:
         import soundfile

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -13,11 +14,14 @@ from .errors import InputError
 from .info import ModelInfo, model_info
 from .model import Progress, label_results
 from .results import HeadResult, Heads
-from .sounds import Clip, SoundLike, check_sounds, clips_of, is_one_sound
+from .sounds import Clip, SoundLike, check_sounds, clip_of, clips_of, is_one_sound
 from .speech_results import SpeechResult, SpeechWindow
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .loading import LoadOptions
+    from .speech_stream import Segment, SpeechStream, StreamOptions
 
 _PORTION_SAMPLES = 1 << 23  # 32 MB of float32: what is read before it is answered
 
@@ -185,6 +189,52 @@ class SpeechModel:
         prediction = self._predict(clips, [], [], progress, embeddings=True)
         assert prediction.embeddings is not None
         return prediction.embeddings
+
+    def stream(
+        self,
+        *,
+        sample_rate: int,
+        channels: int | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> SpeechStream:
+        """A stream: sound in as it comes, segments of speech out, each with its answers.
+
+        Args:
+            sample_rate: Hz of the sound, 8000 to 192000.
+            channels: of interleaved chunks; chunks may also be [samples, channels].
+            options: See `affectrt.speech_stream.StreamOptions`.
+
+        Raises `InputError` for options that make no sense.
+        """
+        from .speech_stream import make_stream
+
+        return make_stream(self._core, self._info.heads, sample_rate, channels, options)
+
+    def segments(
+        self,
+        sound: SoundLike,
+        *,
+        sample_rate: int | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> Iterator[Segment]:
+        """The segments of speech in a clip or a file of any length, one by one.
+
+        The same as those of a `stream` of that sound. Of a file a few seconds at a time are in
+        memory. Arguments and errors are those of calling the model and of `stream`, raised when
+        the first segment is asked for, or where the damage is.
+        """
+        from .sound_blocks import open_sound
+        from .speech_stream import segments_of
+
+        check_sounds(sound, sample_rate)
+        if isinstance(sound, str | os.PathLike):
+            opened = open_sound(sound)
+            stream = self.stream(sample_rate=opened.sample_rate, **options)
+            yield from segments_of(stream, opened.blocks)
+            return
+        clip = clip_of(sound, sample_rate, "sound")
+        stream = self.stream(sample_rate=clip.sample_rate, **options)
+        yield from segments_of(stream, [clip.samples])
 
     def _scores(
         self,

@@ -38,5 +38,22 @@ int main(int argc, char** argv) {
     status = error.status();
   }
   CHECK(status == AFFECTRT_CANCELLED);
+
+  affectrt::SpeechStreamOptions options;
+  options.sample_rate = 16000;
+  options.interim_ms = 100.0;
+  affectrt::SpeechStream stream(model, options);
+  std::vector<affectrt::Segment> segments = stream.feed(samples.data(), samples.size());
+  for (affectrt::Segment& one : stream.flush()) segments.push_back(one);
+  for (const affectrt::Segment& one : segments) {
+    CHECK(one.end_s > one.start_s && one.json.find("\"emotions\"") != std::string::npos);
+  }
+  status = AFFECTRT_OK;
+  try {
+    stream.flush();
+  } catch (const affectrt::Error& error) {
+    status = error.status();
+  }
+  CHECK(status == AFFECTRT_INPUT);
   return 0;
 }

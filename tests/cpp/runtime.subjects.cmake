@@ -1,6 +1,7 @@
 affectrt_test(batch_plan runtime)
 affectrt_test(runtime runtime)
 affectrt_test(speech_model runtime)
+affectrt_test(speech_stream runtime)
 if(affectrt_onnxruntime)
   set_tests_properties(runtime PROPERTIES
     ENVIRONMENT "AFFECTRT_ONNXRUNTIME=${affectrt_onnxruntime}")

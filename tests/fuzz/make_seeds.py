@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import attacks.model_files as files
+import attacks.wav_files as wav
 import tokenizer_zoo as zoo
 
 SEEDS = Path(__file__).resolve().parent / "seeds"
@@ -117,6 +118,20 @@ def main() -> None:
         put("tokenizer_json", f"{name}.json", text.encode())
         put("text", f"{name}-plain", bytes([number, 0, 0]) + CORPUS[1].encode())
         put("text", f"{name}-cut", bytes([number, 0x14, 0x2A]) + b"I am\xffso sad")
+    put("wav", "s16", wav.wav(bytes(range(64)), channels=2))
+    put("wav", "s24-list", wav.wav(bytes(60), bits=24, before=b"LIST\4\0\0\0abcd"))
+    put("wav", "f64", wav.wav(bytes(64), tag=3, bits=64))
+    put("wav", "extensible", wav.wav(bytes(64), tag=0xFFFE, extension=wav.extension(1, 16)))
+    ds64 = b"ds64\x1c\0\0\0" + bytes(8) + b"\x40" + bytes(19)
+    put("wav", "rf64", wav.wav(bytes(64), riff=b"RF64", size=0xFFFFFFFF, before=ds64))
+    # Rate, options, cuts, stretches of sound: see speech_stream.cc.
+    stretches = b"\2\x64\x78\1\xff\x14\0\xc8\0\1\xff\x28\3\x64\x14\2\xff\x78\1\xff\x0a" * 2
+    put("speech_stream", "defaults", b"\0\x64\x58\x19\x4b\x64\xc8\0\x50\x14\3abc" + stretches)
+    put(
+        "speech_stream",
+        "interim",
+        b"\3\x32\x20\x05\x19\x28\x32\x28\x50\x14\5\xff\1\0zz" + stretches,
+    )
     # Each byte is an operation of capi_calls.cc: load, analyse, ask, predict, tokenise, destroy.
     put("capi_calls", "once", bytes(range(16)) * 3 + b"I am so happy!")
     put("capi_calls", "texts", b"\0\0\1\0\2so sad\xff!\3\1\0\4\0\5\1\0\6\0\7\0" * 2)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Error
-from . import analyze, bench, demo, doctor, eval, export, info, verify
+from . import analyze, annotate, bench, demo, doctor, eval, export, info, listen, verify
 from .common import (
     EXIT_CODES_HELP,
     EXIT_ERROR,
@@ -22,7 +22,7 @@ from .common import (
 )
 from .terminal import printable
 
-_COMMANDS = (analyze, info, eval, export, verify, doctor, bench, demo)
+_COMMANDS = (analyze, listen, annotate, info, eval, export, verify, doctor, bench, demo)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -344,6 +344,7 @@ def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     if args.arc:
         arc_format(args.arc)
+    sounds.check_plot(args, sounds.are_given(args))
     if sounds.are_given(args):
         args.model = args.model or "speech"
         model = load_model(args)

@@ -6,13 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from .emotion_groups import GROUPS
+from .svg import GRID, INK, MUTED, Canvas, document
 from .terminal import cells, fit, printable
 
-_FONT = "font-family=\"'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif\""
-_INK, _MUTED, _GRID = "#22303c", "#66727e", "#dfe4e8"
 _SPEAKER_COLOURS = ("#1f4e79", "#b3561b", "#4a7a3a", "#7a3a6d")
 _PLEASANT, _UNPLEASANT = "#f6c445", "#5b8fc9"
 
@@ -35,45 +34,6 @@ class Point:
     causes: tuple[int, ...] = ()  # places of earlier points that caused its emotion
 
 
-class _Canvas:
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-
-    def add(self, element: str) -> None:
-        self.parts.append(element)
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str, more: str = "") -> None:
-        self.add(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke="{stroke}" {more}/>'
-        )
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        content: str,
-        *,
-        size: int = 13,
-        fill: str = _INK,
-        anchor: str = "start",
-        weight: int = 400,
-        halo: bool = False,
-    ) -> None:
-        content = escape(printable(content))  # XML cannot hold control characters at all
-        place = (
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" '
-            f'text-anchor="{anchor}" font-weight="{weight}"'
-        )
-        # A copy behind, not paint-order: few renderers outside browsers know that one.
-        if halo:
-            self.add(
-                f'{place} fill="#ffffff" stroke="#ffffff" stroke-width="4" '
-                f'stroke-linejoin="round" aria-hidden="true">{content}</text>'
-            )
-        self.add(f'{place} fill="{fill}">{content}</text>')
-
-
 def _smooth_path(points: Sequence[tuple[float, float]]) -> str:
     """A curve through all points that never overshoots them: cubic Hermite segments with the
     tangents of Fritsch and Carlson (1980), as Bezier curves."""
@@ -94,7 +54,7 @@ def _smooth_path(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(path)
 
 
-def _marker(canvas: _Canvas, x: float, y: float, who: int, title: str) -> None:
+def _marker(canvas: Canvas, x: float, y: float, who: int, title: str) -> None:
     """A disc or a square per speaker, so that colour is not needed to tell them apart."""
     colour = _SPEAKER_COLOURS[who % len(_SPEAKER_COLOURS)]
     style = f'fill="{colour}" stroke="#ffffff" stroke-width="2"'
@@ -108,7 +68,7 @@ def _marker(canvas: _Canvas, x: float, y: float, who: int, title: str) -> None:
         )
 
 
-def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: list[int]) -> None:
+def _arc(canvas: Canvas, points: Sequence[Point], xs: Sequence[float], who: list[int]) -> None:
     middle = _ARC_TOP + _ARC_HEIGHT / 2
 
     def height(value: float) -> float:
@@ -122,8 +82,8 @@ def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: lis
         (-1, "unpleasant"),
     ):
         y = height(value)
-        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, "#aab3bb" if value == 0 else _GRID)
-        canvas.text(_LEFT - 12, y + 4, name, fill=_MUTED, anchor="end")
+        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, "#aab3bb" if value == 0 else GRID)
+        canvas.text(_LEFT - 12, y + 4, name, fill=MUTED, anchor="end")
 
     places = [(x, height(point.valence)) for x, point in zip(xs, points, strict=True)]
     curve = _smooth_path(places)
@@ -132,16 +92,14 @@ def _arc(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], who: lis
     canvas.add(
         f'<path d="{area}" fill="{_UNPLEASANT}" fill-opacity="0.35" clip-path="url(#below)"/>'
     )
-    canvas.add(f'<path d="{curve}" fill="none" stroke="{_INK}" stroke-width="2.5"/>')
+    canvas.add(f'<path d="{curve}" fill="none" stroke="{INK}" stroke-width="2.5"/>')
     _causes(canvas, points, places)
     _answers(canvas, points, places)
     for (x, y), point, speaker in zip(places, points, who, strict=True):
         _marker(canvas, x, y, speaker, f"{point.speaker}: {point.text}")
 
 
-def _causes(
-    canvas: _Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]
-) -> None:
+def _causes(canvas: Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]) -> None:
     """A dotted line from each cause to its effect."""
     for point, (x, y) in zip(points, places, strict=True):
         for cause in point.causes:
@@ -149,13 +107,13 @@ def _causes(
             bend = min(y0, y) - 24 - 0.08 * (x - x0)
             canvas.add(
                 f'<path d="M{x0:.1f},{y0:.1f} Q{(x0 + x) / 2:.1f},{bend:.1f} {x:.1f},{y:.1f}" '
-                f'fill="none" stroke="{_MUTED}" stroke-width="1.2" stroke-dasharray="2 4">'
+                f'fill="none" stroke="{MUTED}" stroke-width="1.2" stroke-dasharray="2 4">'
                 f"<title>turn {cause + 1} is a cause</title></path>"
             )
 
 
 def _answers(
-    canvas: _Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]
+    canvas: Canvas, points: Sequence[Point], places: Sequence[tuple[float, float]]
 ) -> None:
     """Writes each answer above or below its point, where it covers nothing written before."""
     taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in places]
@@ -185,13 +143,13 @@ def _overlap(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _bars(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], step: float) -> None:
+def _bars(canvas: Canvas, points: Sequence[Point], xs: Sequence[float], step: float) -> None:
     bottom = _BARS_TOP + _BARS_HEIGHT
     width = min(48.0, step * 0.62)
     for share in (0.0, 0.5, 1.0):
         y = bottom - share * _BARS_HEIGHT
-        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, _GRID)
-        canvas.text(_LEFT - 12, y + 4, f"{share:.0%}", fill=_MUTED, anchor="end")
+        canvas.line(_LEFT, y, _WIDTH - _RIGHT, y, GRID)
+        canvas.text(_LEFT - 12, y + 4, f"{share:.0%}", fill=MUTED, anchor="end")
     for x, point in zip(xs, points, strict=True):
         y = float(bottom)
         for group in reversed(GROUPS):
@@ -206,7 +164,7 @@ def _bars(canvas: _Canvas, points: Sequence[Point], xs: Sequence[float], step: f
                 )
 
 
-def _legend(canvas: _Canvas, speakers: Sequence[str]) -> None:
+def _legend(canvas: Canvas, speakers: Sequence[str]) -> None:
     x = float(_LEFT)
     for group in GROUPS:
         canvas.add(
@@ -233,9 +191,9 @@ def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
     middle = _ARC_TOP + _ARC_HEIGHT / 2
 
     title = printable(title)
-    canvas = _Canvas()
+    canvas = Canvas()
     canvas.text(_LEFT, 44, title, size=22, weight=700)
-    canvas.text(_LEFT, 68, subtitle, fill=_MUTED)
+    canvas.text(_LEFT, 68, subtitle, fill=MUTED)
     canvas.text(24, _ARC_TOP - 24, "Valence", size=14, weight=700)
     _arc(canvas, points, xs, who)
     canvas.text(24, _BARS_TOP - 20, "Mix of emotions", size=14, weight=700)
@@ -244,7 +202,7 @@ def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
     for index, (x, point) in enumerate(zip(xs, points, strict=True)):
         if index % every:
             continue
-        canvas.text(x, _BARS_TOP + _BARS_HEIGHT + 22, str(index + 1), anchor="middle", fill=_MUTED)
+        canvas.text(x, _BARS_TOP + _BARS_HEIGHT + 22, str(index + 1), anchor="middle", fill=MUTED)
         canvas.text(
             x,
             _BARS_TOP + _BARS_HEIGHT + 41,
@@ -258,10 +216,4 @@ def arc_svg(points: Sequence[Point], title: str, subtitle: str) -> str:
         f'<clipPath id="{name}"><rect x="0" y="{top}" width="{_WIDTH}" height="{tall}"/></clipPath>'
         for name, top, tall in (("above", 0, middle), ("below", middle, _HEIGHT - middle))
     )
-    body = "\n".join(canvas.parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label={quoteattr(title)} {_FONT}>\n'
-        f"<title>{escape(title)}</title>\n<defs>{clips}</defs>\n"
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>\n{body}\n</svg>\n'
-    )
+    return document(canvas, _WIDTH, _HEIGHT, title, clips)

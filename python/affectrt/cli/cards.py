@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, Protocol
 
-import numpy as np
-
 from ..results import Heads, Label
+from .json_lines import json_line
 from .terminal import bar, bold, cells, fit, stdout_is_unicode, use_colour
 
 
@@ -18,29 +16,15 @@ class Answer(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-def _short_float(value: float) -> float:
-    """The shortest decimal that is the same float32."""
-    return float(str(np.float32(value)))
-
-
 def to_json(result: Answer, line: int | None = None, dialogue: str | None = None) -> str:
     """`result.to_dict()` on one line, with float32 scores in their shortest form."""
 
-    def shorten(value: Any) -> Any:
-        if isinstance(value, float):
-            return _short_float(value)
-        if isinstance(value, dict):
-            return {key: shorten(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [shorten(entry) for entry in value]
-        return value
-
-    record = shorten(result.to_dict())
+    record = result.to_dict()
     if dialogue is not None:
         record = {"dialogue": dialogue, **record}
     if line is not None:
         record = {"line": line, **record}
-    return json.dumps(record, ensure_ascii=False)
+    return json_line(record)
 
 
 def _shown_labels(labels: tuple[Label, ...], decided: tuple[str, ...], top: int) -> list[Label]:

@@ -97,6 +97,18 @@ def load_text_model(args: argparse.Namespace) -> Any:
     )
 
 
+def load_speech_model(args: argparse.Namespace) -> Any:
+    """The model that --model names, "speech" if it names none; `InputError` for one of texts."""
+    from ..loading import load
+    from ..speech import SpeechModel
+
+    name = args.model or "speech"
+    model = load(name, backend=args.backend, num_threads=args.num_threads, providers=args.provider)
+    if not isinstance(model, SpeechModel):
+        raise InputError(f"{name!r} is a model of texts; a speech model is needed")
+    return model
+
+
 def _writable_as_is(path: str) -> bool:
     """Whether `path` is a device or a pipe, which must be written to and not replaced."""
     try:

@@ -24,7 +24,10 @@ class ProgressLine:
     Redraws one line on a terminal; elsewhere (`forced`) writes a line every few seconds.
     """
 
-    def __init__(self, total_bytes: int | None, *, shown: bool | None = None) -> None:
+    def __init__(
+        self, total_bytes: int | None, *, shown: bool | None = None, unit: str = "rows"
+    ) -> None:
+        self._unit = unit
         self._terminal = sys.stderr.isatty()
         self._shown = self._terminal if shown is None else shown
         self._total_bytes = total_bytes
@@ -65,7 +68,7 @@ class ProgressLine:
 
     def _line(self, rows: int, bytes_read: int, seconds: float) -> str:
         rate = rows / seconds if seconds > 0 else 0.0
-        parts = [f"{rows:,} rows", f"{rate:,.0f} rows/s"]
+        parts = [f"{rows:,} {self._unit}", f"{rate:,.0f} {self._unit}/s"]
         if self._total_bytes:
             share = min(1.0, bytes_read / self._total_bytes)
             if 0 < share < 1:

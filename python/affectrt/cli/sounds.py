@@ -39,6 +39,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         help="sound: labels of the first head that can be at all, as in anger,neutral",
     )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw an audio file and its emotions: .svg, .png"
+    )
+
+
+def _plot(model: SpeechModel, path: str, out: str) -> None:
+    from .track import track_of, write_picture
+
+    precision = f" ({model.info.precision})" if model.info.precision else ""
+    write_picture(out, track_of(model, path), f"Emotions by model {model.info.name!r}{precision}")
+    note(f"picture written to {out}")
+
+
+def check_plot(args: argparse.Namespace, is_sound: bool) -> None:
+    """`UsageError` where there is nothing that --plot could draw."""
+    if args.plot is None:
+        return
+    from .track import picture_format
+
+    picture_format(args.plot)
+    if not is_sound or len(args.input) != 1 or args.input[0] == "-" or args.pcm is not None:
+        raise UsageError("--plot draws one audio file")
 
 
 def _rate(text: str) -> int:
@@ -161,6 +183,8 @@ def run(model: SpeechModel, args: argparse.Namespace) -> int:
         out.flush()
         if failed == len(inputs):
             raise InputError(f"none of the {failed} inputs could be used")
+    if args.plot:
+        _plot(model, inputs[0], args.plot)
     if args.out:
         note(f"{len(inputs) - failed:,} answers written to {args.out}")
     if failed:
