@@ -160,22 +160,7 @@ typedef struct affectrt_model_info {
   float max_seconds;   /* of a speech model: the longest clip that is answered at once */
 } affectrt_model_info;
 #define AFFECTRT_MODEL_INFO_INIT \
-  {sizeof(affectrt_model_info),  \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   NULL,                         \
-   0,                            \
-   0,                            \
-   0,                            \
-   0,                            \
-   0,                            \
-   0.0F}
+  {sizeof(affectrt_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0F}
 /* Fills *info, whose struct_size is set. */
 AFFECTRT_API affectrt_status affectrt_model_get_info(const affectrt_model* model,
                                                      affectrt_model_info* info) AFFECTRT_NOEXCEPT;
@@ -453,8 +438,7 @@ affectrt_conversation_restore(const affectrt_model* model, const char* json, siz
  * belongs to one call at a time: a second one that comes meanwhile is AFFECTRT_INPUT. Since 1.2. */
 typedef struct affectrt_speech_stream affectrt_speech_stream;
 
-/* Samples of the machine's byte order little-endian, interleaved; full scale is [-1, 1) for floats,
- * and u8 has its zero at 128. s24 has three bytes. */
+/* Little-endian; full scale of floats is [-1, 1), u8 has its zero at 128, s24 three bytes. */
 enum {
   AFFECTRT_SAMPLES_F32 = 0,
   AFFECTRT_SAMPLES_F64 = 1,
@@ -490,14 +474,12 @@ AFFECTRT_API void affectrt_speech_stream_destroy(affectrt_speech_stream* stream)
 typedef struct affectrt_segment {
   double start_s; /* from the begin of the sound, in its own time */
   double end_s;
-  int64_t index; /* from 0; an interim one has that of the segment that it is of */
-  /* Of the first head by its average over the segments before; it does not flicker. NULL where the
-   * head gives values. */
-  const char* label;
-  float score;                        /* that average */
-  uint32_t interim;                   /* 1: the segment is still open */
-  uint32_t cut;                       /* 1: it ends because it was too long, not with the speech */
-  uint32_t unsure;                    /* 1: as of affectrt_answer, of this segment alone */
+  int64_t index;     /* from 0; an interim one has that of the segment that it is of */
+  const char* label; /* of the first head by its average over segments; NULL of one of values */
+  float score;       /* that average */
+  uint32_t interim;  /* 1: the segment is still open */
+  uint32_t cut;      /* 1: it ends because it was too long, not with the speech */
+  uint32_t unsure;   /* 1: as of affectrt_answer, of this segment alone */
   const affectrt_label_score* labels; /* [num_labels] of the first head, of this segment alone */
   const char* json;                   /* all heads, with the keys of Segment.to_dict() in Python */
   uint32_t num_labels;
