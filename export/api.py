@@ -26,10 +26,11 @@ from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
 from .native_weights import native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
 from .onnx_source import OnnxNetwork, describe_precision, find_graph, load_onnx
-from .parity import BARS, Bars, ParityReport, measure, source_answers
-from .quantize_onnx import quantize_onnx
+from .parity import BARS, Bars, ParityReport, SourceAnswers, measure, source_answers
+from .quantize_onnx import quantize_onnx, quantize_tables
 from .search import Bar
 from .signing import signer
+from .smooth import smooth as smoothed
 from .sources import Source, readable, refuse_foreign
 from .speech_export import (
     export_speech,
@@ -38,6 +39,8 @@ from .speech_export import (
     verify_speech,
 )
 from .speech_parity import SpeechParityReport
+from .static_qdq import METHODS, quantize_static
+from .tensorrt_engines import add_to_manifest, build_engines
 from .tokens import read_tokenizer
 
 PRECISIONS = tuple(BARS)
@@ -59,6 +62,9 @@ def export_checkpoint(
     enforce_bars: bool = True,
     max_loss: float | None = None,
     max_flips: float | None = None,
+    calibration: str = "minmax",
+    smooth: float | None = None,
+    tensorrt: Sequence[str] = (),
     certificates: Sequence[Path | str] = (),
     sign_key: PublicKey | None = None,
 ) -> ParityReport | SpeechParityReport:
@@ -74,7 +80,8 @@ def export_checkpoint(
         out: the file to write. It is whole or untouched at every moment.
         precision: ``"fp32"``; ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
             token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native engine alone:
-            8-bit weights, activations in 16 bits.
+            8-bit weights, activations in 16 bits; ``"int8-static"``, of onnxruntime alone: QDQ with
+            scales that are calibrated on `data`.
         data: JSONL rows ``{"text", "pair"?, "label" | "labels" | "value"?}`` to compare on, for a
             speech model ``{"file", ...}`` as in the ``metadata.jsonl`` of the speech packs (of the
             split test, where there are splits); built-in sentences or sounds if not given.
@@ -92,6 +99,11 @@ def export_checkpoint(
             and ``OUT.search.json`` and ``OUT.search.ENGINE.svg`` beside `out` say what was tried. A
             search that was stopped goes on from there.
         max_flips: the same for the share of decisions that flip, 0 to 1.
+        calibration: of ``"int8-static"``: ``"minmax"``, ``"percentile"`` or ``"entropy"``.
+        smooth: of the int8 precisions, the strength (0 to 1) with which outliers of activations are
+            moved into weights before, by ranges measured on `data` (see `affectrt.export.smooth`).
+        tensorrt: GPU compute capabilities (``"8.9"``) to put TensorRT-RTX engines for into the
+            file, in float16, of a float32 graph (see `tensorrt_engines`); no GPU is needed.
         certificates: files to write the report to as well, ``.json`` or ``.html``.
         sign_key: an Ed25519 private key in PEM, or its path, to sign the file with.
 
@@ -112,14 +124,27 @@ def export_checkpoint(
         raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
     if precision == "int8-accurate" and "onnxruntime" in (engines or ()):
         raise ExportError("precision 'int8-accurate' is the native engine's alone; use 'int8'")
+    if precision == "int8-static" and "native" in (engines or ()):
+        raise ExportError("precision 'int8-static' is onnxruntime's alone; use 'int8'")
+    if calibration not in METHODS:
+        raise ExportError(f"calibration {calibration!r} is not one of {', '.join(METHODS)}")
+    if tensorrt and (precision != "fp32" or "onnxruntime" not in (engines or ())):
+        raise ExportError(
+            "TensorRT engines are compiled of a float32 graph: they need precision 'fp32' and the "
+            "engine 'onnxruntime'"
+        )
+    if smooth is not None and precision == "fp32":
+        raise ExportError("smooth moves outliers for int8's sake; precision is 'fp32'")
     bar = make_bar(max_loss, max_flips, precision)
     _check_target(target, overwrite)
     documents = [Path(file) for file in certificates]
     check_formats(documents)
     seal = None if sign_key is None else signer(sign_key)
     if is_speech_checkpoint(source.path):
-        if bar is not None:
-            raise ExportError("max_loss and max_flips search layers of text models alone")
+        if bar is not None or smooth is not None or precision == "int8-static":
+            raise ExportError(
+                "max_loss, max_flips, smooth and 'int8-static' are for models of text alone"
+            )
         words = ("export", source.path, "--out", target, "--precision", precision)
         spoken = export_speech(
             source.path,
@@ -152,18 +177,28 @@ def export_checkpoint(
             engines = ("onnxruntime",)
         elif engines is None:
             native = native_engine_runs(loaded) or precision == "int8-accurate"
+            native = native and precision != "int8-static"
             engines = ("native",) if native else ("onnxruntime",)
         files: dict[str, bytes | Path] = {
             "config.json": config_json(loaded, folder),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
         }
         flags = [*source.flags(), *_flags(engines), *bar_flags(bar)]
+        flags += ["--tensorrt", ",".join(tensorrt)] if tensorrt else []
         how = [] if graph else ["--precision", precision]
-        recipe = _command("export", source.path, "--out", target, *how, *flags, data=data)
         answers = None
+        if smooth is not None:
+            step("smooth activations")
+            answers = source_answers(loaded, rows)  # the checkpoint's own, before it is changed
+            smoothed(loaded, answers, smooth)
+            how += ["--smooth", f"{smooth:g}"]
         higher: dict[str, tuple[str, ...]] = {}
         if graph is not None:
             files["model.onnx"] = graph
+        elif precision == "int8-static":
+            answers = answers or source_answers(loaded, rows)
+            files["model.onnx"] = _static(loaded, answers, calibration, step)
+            how += ["--calibration", calibration]
         elif bar is None:
             if "onnxruntime" in engines:
                 files["model.onnx"] = _onnx(loaded, precision, step)
@@ -172,13 +207,14 @@ def export_checkpoint(
                 files["weights.safetensors"] = write_native_weights(loaded, precision)
         else:
             step("ask the checkpoint")
-            answers = source_answers(loaded, rows)
+            answers = answers or source_answers(loaded, rows)
             for engine in engines:
                 found, content = searched(loaded, engine, bar, rows, answers, files, target, step)
                 files[ENTRIES[engine]] = content
                 for level in found.levels[1:]:
                     if found.weights(level):
                         higher[f"{engine} {level}"] = found.weights(level)
+        recipe = _command("export", source.path, "--out", target, *how, *flags, data=data)
         manifest = make_manifest(
             loaded,
             name=name,
@@ -186,6 +222,13 @@ def export_checkpoint(
             recipe=recipe,
             entries=tuple(files),
         )
+        if tensorrt:
+            step(f"compile for compute capability {', '.join(tensorrt)}")
+            graph_bytes = files["model.onnx"]
+            assert isinstance(graph_bytes, bytes)
+            built = build_engines(graph_bytes, loaded, tensorrt)
+            files |= {about.entry: content for about, content in built.items()}
+            add_to_manifest(manifest, tuple(built))
         step("compare with the checkpoint")
         with tempfile.TemporaryDirectory(prefix="affectrt-export-") as scratch:
             unproved = Path(scratch) / "unproved.affect"
@@ -333,8 +376,8 @@ def _as_it_is(
             "another precision or the native engine, export the checkpoint that it was made of"
         )
     network: OnnxNetwork = loaded.model  # type: ignore[assignment]
-    own, remark = describe_precision(network.operators)
-    bars = BARS[own]
+    own, remark = describe_precision(network)
+    bars = BARS.get(own, BARS["int8"])
     if remark is not None:  # how far it goes is in the report
         bars = replace(bars, max_neighbour_difference=float(np.finfo(np.float32).max))
     return network.image, own, () if remark is None else (remark,), bars
@@ -368,6 +411,19 @@ def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes
     # What reads the last hidden states stays in float32, of tokens as of pooled rows.
     quantize_onnx(graph, keep=[f"heads.{h.name}" for h in checkpoint.heads])
     return to_bytes(graph)
+
+
+def _static(
+    checkpoint: LoadedCheckpoint, answers: SourceAnswers, method: str, step: Progress
+) -> bytes:
+    step("trace to ONNX")
+    graph = export_onnx(checkpoint)
+    step("check the graph against torch")
+    check_against_torch(to_bytes(graph), checkpoint)
+    step(f"calibrate and quantise ({method})")
+    quantize_tables(graph)
+    keep = [f"heads.{h.name}" for h in checkpoint.heads]
+    return quantize_static(to_bytes(graph), checkpoint, answers, method, keep)
 
 
 def _image_if_small(graph: Any) -> bytes | None:
@@ -406,6 +462,7 @@ def _refusal(report: ParityReport, what: str) -> str:
         "int8": " Keep it in int8-accurate or fp32, let --max-flips or --max-loss raise "
         "what needs it, or fine-tune it longer.",
         "int8-accurate": " Keep it in fp32, or fine-tune it longer.",
+        "int8-static": " Try another calibration, or int8, whose scales are of each token.",
         "int8-mixed": " Allow less in --max-loss or --max-flips, or fine-tune it longer.",
     }.get(report.precision, "")
     return f"{what}, since it is beyond the bars: {'; '.join(report.failures)}.{advice}"

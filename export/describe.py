@@ -72,15 +72,16 @@ def describe(
     tokenizer = read_tokenizer(checkpoint)
     model: Any = checkpoint.model
     if isinstance(model, OnnxNetwork):
-        precision, _ = describe_precision(model.operators)
+        precision, _ = describe_precision(model)
         chosen: tuple[str, ...] = ("onnxruntime",)
         sizes = {"onnxruntime": len(model.image)}
         parameters = model.parameter_count
     else:
         usual = ("native",) if native_engine_runs(checkpoint) else ("onnxruntime",)
         chosen = tuple(engines or usual)
-        if precision == "int8-accurate":
-            chosen = ("native",)
+        chosen = {"int8-accurate": ("native",), "int8-static": ("onnxruntime",)}.get(
+            precision, chosen
+        )
         parameters = sum(p.numel() for p in model.parameters())
         sizes = {engine: _bytes(checkpoint, precision) for engine in chosen}
     return Description(

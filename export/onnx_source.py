@@ -34,6 +34,8 @@ _QUANTISED = {"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "QLine
               "DequantizeLinear", "DynamicQuantizeMatMul", "QAttention", "MatMulNBits"}  # fmt: skip
 # Scales of activations that one graph run computes for the whole batch.
 _WHOLE_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "QAttention"}
+_EIGHT_BITS = {TensorProto.INT8, TensorProto.UINT8}
+_LARGE = 4096  # values: smaller tensors say nothing of a model's precision
 _PROBLEMS = {
     "single_label_classification": "single_label",
     "multi_label_classification": "multi_label",
@@ -48,6 +50,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.image, self.outputs, self.config = image, tuple(outputs), config
         self.operators: set[str] = set()
+        self.weight_types: set[int] = set()  # TensorProto's, of large weights
         self.parameter_count = 0
         self.gives_embedding = False
         self._session = cpu_session(image)
@@ -113,6 +116,9 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ExportError(f"{graph}: onnxruntime cannot load it: {reason}") from None
     network.operators = operators
+    network.weight_types = {
+        one.data_type for one in model.graph.initializer if np.prod(one.dims) >= _LARGE
+    }
     network.parameter_count = sum(int(np.prod(one.dims)) for one in model.graph.initializer)
     network.gives_embedding = source.probe is not None
     config.setdefault("model_type", "onnx")
@@ -131,11 +137,15 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
     )
 
 
-def describe_precision(operators: set[str]) -> tuple[str, str | None]:
-    """The precision that a graph's operators tell, and a remark on it."""
-    precision = "int8" if operators & _QUANTISED else "fp32"
+def describe_precision(network: OnnxNetwork) -> tuple[str, str | None]:
+    """The precision that a graph's operators and weights tell, and a remark on it."""
+    precision = "fp32"
+    if TensorProto.FLOAT16 in network.weight_types:
+        precision = "fp16"
+    if network.operators & _QUANTISED or network.weight_types & _EIGHT_BITS:
+        precision = "int8"
     remark = None
-    if operators & _WHOLE_BATCH:
+    if network.operators & _WHOLE_BATCH:
         remark = (
             "the graph takes one scale of activations for a whole batch (quantize_dynamic): an "
             "answer changes with the texts that it is batched with. Exported from its checkpoint "

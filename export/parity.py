@@ -58,6 +58,7 @@ BARS = {
     "fp32": Bars(2e-4, 2e-4, 0.005, 0.005, 0.003),
     "int8": Bars(None, 1e-2, 0.005, 0.06, 0.003),
     "int8-accurate": Bars(None, 2e-4, 0.002, 0.02, 0.003),
+    "int8-static": Bars(None, 1e-2, 0.005, 0.06, 0.003),
 }
 
 
@@ -251,7 +252,7 @@ def _torch_logits(checkpoint: LoadedCheckpoint, passes: Sequence[Pass]) -> dict[
     of_tokens = {h.output for h in checkpoint.heads if h.task in TOKEN_TASKS}
     for begin in range(0, len(order), _SOURCE_BATCH):
         picked = order[begin : begin + _SOURCE_BATCH]
-        answers = torch_logits(checkpoint, _feeds([passes[i] for i in picked], checkpoint))
+        answers = torch_logits(checkpoint, make_feeds([passes[i] for i in picked], checkpoint))
         for output, values in answers.items():
             for i, value in zip(picked, values, strict=True):
                 judged = value[: passes[i].a_tokens + 1] if output in of_tokens else value[None]
@@ -259,7 +260,8 @@ def _torch_logits(checkpoint: LoadedCheckpoint, passes: Sequence[Pass]) -> dict[
     return {output: np.concatenate(rows) for output, rows in found.items()}
 
 
-def _feeds(passes: Sequence[Pass], checkpoint: LoadedCheckpoint) -> Feeds:
+def make_feeds(passes: Sequence[Pass], checkpoint: LoadedCheckpoint) -> Feeds:
+    """Passes as one padded batch of a graph's inputs."""
     shape = (len(passes), max(map(len, passes)))
     ids = np.full(shape, pad_id(checkpoint), np.int64)
     mask = np.zeros(shape, np.int64)

@@ -88,6 +88,13 @@ def quantize_onnx(model: ir.Model, *, keep: Collection[str] = ()) -> QuantizedOn
     return QuantizedOnnx(tuple(products), tuple(tables), tuple(skipped))
 
 
+def quantize_tables(model: ir.Model, *, keep: Collection[str] = ()) -> list[str]:
+    """Rewrite the embedding tables of a float32 model alone, in place; returns their names."""
+    done = _quantize_tables(model.graph, keep)
+    ir_passes.RemoveUnusedNodesPass()(model)
+    return done
+
+
 def _constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
     if value is None or value.const_value is None or value.producer() is not None:
         return None

@@ -7,7 +7,7 @@ embedding table. Units stand at one of the *levels* of an engine, int8 first. Th
 2. the first level at which all units together hold the bar; what lies below it is the base;
 3. each unit's sensitivity, the logit error that it alone adds at the base to all others above;
 4. the shortest list of units, by error for what raising them costs in time and bytes, that holds
-   the bar (by bisection), less each unit that it holds without.
+   the bar (by bisection), less those that a later and larger one made superfluous.
 
 Every measurement is kept in a JSON file, so that a run that was stopped goes on, and the same data
 gives the same set.
@@ -196,13 +196,14 @@ def search(
 
     def at(levels: str) -> Point:
         if levels not in found.points:
-            raised = sum(d != "0" for d in levels)
-            progress(f"search on {found.engine}: {raised} of {count} units above int8")
             pairs = zip(found.units, levels, strict=True)
             plan = {u.name: found.levels[int(d)] for u, d in pairs if d != "0"}
             size, flips, loss, error = measure(plan)
             found.points[levels] = Point(levels, size, found.time(levels), flips, loss, error)
             _keep(found, state, identity)
+            raised = sum(d != "0" for d in levels)
+            said = _shown(found.points[levels], found.bar)
+            progress(f"search on {found.engine}: {raised} of {count} units above int8: {said}")
         return found.points[levels]
 
     def holds(levels: str) -> bool:
@@ -230,7 +231,8 @@ def search(
             found.sensitivity[found.units[i].name] = max(lowered.error - at(ceiling).error, 0.0)
         names = [u.name for u in found.units]
         order = [names.index(name) for name in found.order()]
-        found.chosen = _fewest(order, base, str(high), holds)
+        errors = [found.sensitivity.get(name, 0.0) for name in names]
+        found.chosen = _fewest(order, errors, base, str(high), holds)
         break
     if not found.chosen:
         best = at(together(len(found.levels) - 1))
@@ -242,8 +244,18 @@ def search(
     return found
 
 
-def _fewest(order: Sequence[int], base: str, high: str, holds: Callable[[str], bool]) -> str:
-    """`base` with the shortest beginning of `order` raised that holds, less what is not needed."""
+def _fewest(
+    order: Sequence[int],
+    errors: Sequence[float],
+    base: str,
+    high: str,
+    holds: Callable[[str], bool],
+) -> str:
+    """`base` with the shortest beginning of `order` raised that holds, less what is not needed.
+
+    What adds more error than the last of them is never lowered again: if the bar held without it,
+    then by luck with these rows.
+    """
 
     def raised(units: Sequence[int]) -> str:
         return "".join(high if i in units else d for i, d in enumerate(base))
@@ -256,7 +268,10 @@ def _fewest(order: Sequence[int], base: str, high: str, holds: Callable[[str], b
         else:
             few = middle
     kept = list(order[:enough])
-    for unit in reversed(order[:enough]):
+    last = order[enough - 1]
+    for unit in reversed(order[: enough - 1]):
+        if errors[unit] >= errors[last]:
+            continue
         without = [i for i in kept if i != unit]
         if without and holds(raised(without)):
             kept = without

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "int8", "int8-accurate"),
+        choices=("fp32", "int8", "int8-accurate", "int8-static"),
         default="fp32",
         help="of the weights",
     )
@@ -43,6 +43,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="FILE.jsonl", help='rows {"text", "label"|"labels"|"value"} to check on'
+    )
+    parser.add_argument(
+        "--calibration",
+        choices=("minmax", "percentile", "entropy"),
+        default="minmax",
+        help="of int8-static: how scales of activations are found on --data",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        nargs="?",
+        const=0.5,
+        metavar="S",
+        help="of int8: move outliers of activations into weights first, with strength S (0.5)",
+    )
+    parser.add_argument(
+        "--tensorrt",
+        metavar="CC,CC",
+        help="put TensorRT-RTX engines for these GPU compute capabilities (8.6,8.9,12.0) in as "
+        "well; with --precision fp32 --engine onnxruntime",
     )
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument(
@@ -117,6 +137,9 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         max_loss=args.max_loss,
         max_flips=args.max_flips,
+        calibration=args.calibration,
+        smooth=args.smooth,
+        tensorrt=args.tensorrt.split(",") if args.tensorrt else (),
         certificates=[Path(file) for file in args.certificate],
         sign_key=args.sign_key,
         progress=lambda *step: note(" ".join(map(str, step))),

@@ -55,6 +55,9 @@ class ExportModule(Protocol):
         engines: list[str] | None = ...,
         max_loss: float | None = ...,
         max_flips: float | None = ...,
+        calibration: str = ...,
+        smooth: float | None = ...,
+        tensorrt: Sequence[str] = ...,
         certificates: Sequence[Path] = ...,
         sign_key: str | None = ...,
     ) -> ParityReport: ...

@@ -1,0 +1,186 @@
+"""`python -m bench.export_matrix`: family x head x precision x backend: sizes, parity and flips.
+
+Checkpoints are tiny and made on the spot: random ones of every family and head, whose errors bound
+those of trained ones from above, and some that were fine-tuned on a toy task. What a product loses
+on a trained model is in the rows of the toy task, and for the embedded models in their own reports
+(``affectrt info text``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affectrt.errors import Error, ExportError
+
+ROOT = Path(__file__).resolve().parent.parent
+PRECISIONS = ("fp32", "int8", "int8-accurate", "int8-static")
+HEADS = ("single_label", "multi_label", "regression", "token_labels")
+_PROBLEMS = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+_TAGS = ("O", "B-who", "I-who", "B-when", "I-when")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One product on one backend."""
+
+    family: str
+    weights: str
+    head: str
+    precision: str
+    backend: str
+    kilobytes: float
+    tokens: str
+    difference: float  # mean |logit difference| / largest |logit|
+    flips: str
+    metric: str
+    verdict: str
+
+
+def _random(folder: Path, family: str, head: str) -> Path:
+    import export_models as em
+
+    if head != "token_labels":
+        labels = ("valence", "arousal") if head == "regression" else em.LABELS
+        return em.write_random_checkpoint(folder, family, labels, _PROBLEMS[head])
+    import torch
+    from transformers import AutoModelForTokenClassification
+
+    torch.manual_seed(5)
+    tokenizer = em.make_tokenizer(family)
+    config = em.make_config(family, tokenizer, _TAGS, None)
+    model = AutoModelForTokenClassification.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.2)
+    return em.save(folder, model, tokenizer)
+
+
+def _lines(
+    checkpoint: Path, family: str, weights: str, head: str, data: Path | None, scratch: Path
+) -> Iterator[Line]:
+    from affectrt.export import export_checkpoint
+    from affectrt.export.checkpoint import load_checkpoint
+    from affectrt.export.native_weights import native_engine_runs
+
+    native = native_engine_runs(load_checkpoint(checkpoint))
+    for precision in PRECISIONS:
+        engines = ["native", "onnxruntime"] if native else ["onnxruntime"]
+        if precision == "int8-accurate":
+            engines = ["native"] if native else []
+        if precision == "int8-static":
+            engines = ["onnxruntime"]
+        for engine in engines:
+            out = scratch / "product.affect"
+            try:
+                report = export_checkpoint(
+                    checkpoint, out, precision=precision, data=data, engines=[engine],
+                    enforce_bars=False, overwrite=True,
+                )  # fmt: skip
+            except ExportError as error:
+                reason = str(error).partition(": ")[2][:80]
+                yield Line(family, weights, head, precision, engine, 0, "", 0, "", "", reason)
+                continue
+            (of_head,) = report.heads
+            flips = "values" if head == "regression" else (
+                f"{100 * of_head.flipped_decisions / of_head.decisions:.2f} %"
+            )  # fmt: skip
+            if of_head.correlation is not None:
+                flips = f"r {of_head.correlation:.5f}"
+            name, values = next(iter(of_head.metrics.items()), ("", {}))
+            metric = f"{name} {values['source']:.3f} → {values['product']:.3f}" if name else ""
+            yield Line(
+                family, weights, head, precision, engine, out.stat().st_size / 1e3,
+                f"{report.tokens.equal}/{report.tokens.rows}",
+                of_head.mean_logit_difference / of_head.largest_logit, flips, metric,
+                "passed" if report.passed else "beyond the bars",
+            )  # fmt: skip
+
+
+def run(families: list[str], heads: list[str], tuned: list[str], rows: int) -> list[Line]:
+    """All lines; a checkpoint at a time on disk."""
+    import export_models as em
+
+    lines: list[Line] = []
+
+    def add(made: Iterator[Line]) -> None:
+        for line in made:
+            print(*vars(line).values(), sep="\t", file=sys.stderr, flush=True)
+            lines.append(line)
+
+    with tempfile.TemporaryDirectory(prefix="affectrt-matrix-") as folder:
+        scratch = Path(folder)
+        for family in families:
+            for head in heads:
+                try:
+                    checkpoint = _random(scratch / f"{family}-{head}", family, head)
+                except (Error, ValueError) as error:  # transformers has no such class
+                    print(f"{family} {head}: {error}", file=sys.stderr)
+                    continue
+                add(_lines(checkpoint, family, "random", head, None, scratch))
+            for head in tuned:
+                if head not in _PROBLEMS:
+                    continue
+                checkpoint = em.write_tuned_checkpoint(
+                    scratch / f"{family}-{head}-tuned", family, head
+                )
+                data = em.write_jsonl(scratch / f"{head}.jsonl", em.toy_rows(rows, 2, head))
+                add(_lines(checkpoint, family, "fine-tuned", head, data, scratch))
+    return lines
+
+
+def to_markdown(lines: list[Line], command: str) -> str:
+    """The table, with how it was made."""
+    from affectrt.export.parity import versions
+
+    titles = ("family", "weights", "head", "precision", "backend", "kB", "token ids",
+              "mean \\|d\\| / largest", "flips", "metric", "verdict")  # fmt: skip
+    table = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    for line in lines:
+        cells: list[Any] = list(vars(line).values())
+        cells[5] = f"{line.kilobytes:.0f}" if line.kilobytes else ""
+        cells[7] = f"{line.difference:.1e}" if line.kilobytes else ""
+        table.append(f"| {' | '.join(map(str, cells))} |")
+    made = ", ".join(f"{k} {v}" for k, v in versions().items())
+    return (
+        "# Exports: family x head x precision x backend\n\n"
+        f"`{command}` ({made}).\n\n"
+        "Networks of 2 to 4 layers, 32 wide (fine-tuned: 48). Random ones have weights of 0.2 and\n"
+        "are compared on the built-in texts: near ties are many there, and flips say how large\n"
+        "errors are, not what a trained model loses. Fine-tuned ones learned the toy task of the\n"
+        "tests and are compared on rows of it.\n\n" + "\n".join(table) + "\n"
+    )
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "bench/results/export-matrix.md")
+    parser.add_argument("--families", nargs="+")
+    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=HEADS)
+    parser.add_argument("--tuned", nargs="*", default=["single_label"], choices=list(_PROBLEMS))
+    parser.add_argument("--rows", type=int, default=500, help="of the toy task")
+    args = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "tests"))
+    import export_models as em
+    import torch
+
+    torch.set_num_threads(1)  # networks this small only lose by threads
+    warnings.simplefilter("ignore")
+    lines = run(args.families or list(em.FAMILIES), args.heads, args.tuned, args.rows)
+    args.out.write_text(to_markdown(lines, "python -m bench.export_matrix"), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
