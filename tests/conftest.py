@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command
 import pytest
+import speech_packs
 import tiny_models
 
 import affectrt
@@ -116,6 +117,30 @@ def tiny_bert(tiny_checkpoint: Checkpoint) -> Path:
 def tiny_roberta(tiny_checkpoint: Checkpoint) -> Path:
     """A random RoBERTa classifier with three labels, multi-label."""
     return tiny_checkpoint("roberta", ["calm", "glad", "upset"], "multi_label_classification")
+
+
+@pytest.fixture(scope="session")
+def speech_checkpoint(made: Made) -> Path:
+    """A random speech checkpoint with a head of each kind; see speech_packs."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    whisper = made("tiny_whisper", speech_packs.write_whisper)
+    return made("tiny_speech", lambda folder: speech_packs.write_speech_checkpoint(folder, whisper))
+
+
+@pytest.fixture(scope="session")
+def speech_files(made: Made, speech_checkpoint: Path) -> Path:
+    """A folder with fp32.affect and int8.affect of it."""
+    from affectrt.export import export_checkpoint
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        for precision in ("fp32", "int8"):  # random weights make near ties, which int8 flips
+            out = folder / f"{precision}.affect"
+            bars = precision == "fp32"
+            export_checkpoint(speech_checkpoint, out, precision=precision, enforce_bars=bars)
+
+    return made("tiny_speech_files", build)
 
 
 OnnxExport = Callable[[Path], Path]

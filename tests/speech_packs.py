@@ -126,3 +126,24 @@ def write_speech_checkpoint(folder: Path, whisper: Path) -> None:
     save_speech_checkpoint(
         model.eval(), folder, {"description": "tiny", "version": "0.1", "licence": licence}
     )
+
+
+def clip(
+    seconds: float, seed: int = 0, emotion: str = "anger"
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A made-up emotion, the same for the same seed."""
+    return sound(emotion, "female", seconds, np.random.default_rng(seed), level=0.2)
+
+
+def write_wav(path: Path, samples: Any, rate: int = RATE) -> Path:
+    """A 16-bit file, of one channel or as many as `samples` has."""
+    pcm = np.asarray(np.rint(np.clip(samples, -1, 1) * 32767), "<i2")
+    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
+    data = pcm.tobytes()
+    size, block = len(data), 2 * channels
+    head = b"RIFF" + (36 + size).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    head += (1).to_bytes(2, "little") + channels.to_bytes(2, "little")
+    head += rate.to_bytes(4, "little") + (rate * block).to_bytes(4, "little")
+    head += block.to_bytes(2, "little") + (16).to_bytes(2, "little")
+    path.write_bytes(head + b"data" + size.to_bytes(4, "little") + data)
+    return path

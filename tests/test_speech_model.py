@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import pickle
 import threading
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +24,16 @@ import torch
 import affectrt
 from affectrt import features
 from affectrt.errors import InputError, ModelFileError, NotFoundError, UnsupportedError
-from affectrt.export.api import export_checkpoint
 from affectrt.export.speech_checkpoint import load_speech_checkpoint, pad
 
 RATE = made_up.RATE
 Samples = np.ndarray[Any, np.dtype[np.float32]]
+sound, write_wav = made_up.clip, made_up.write_wav
 
 
 @pytest.fixture(scope="session")
-def checkpoint(made: Callable[..., Path]) -> Path:
-    whisper = made("tiny_whisper", made_up.write_whisper)
-    return made("tiny_speech", lambda folder: made_up.write_speech_checkpoint(folder, whisper))
-
-
-@pytest.fixture(scope="session")
-def model_file(made: Callable[..., Path], checkpoint: Path) -> Path:
-    def build(folder: Path) -> None:
-        folder.mkdir()
-        for precision in ("fp32", "int8"):
-            out = folder / f"{precision}.affect"
-            export_checkpoint(
-                checkpoint, out, precision=precision, enforce_bars=precision == "fp32"
-            )
-
-    return made("tiny_speech_files", build) / "fp32.affect"
+def model_file(speech_files: Path) -> Path:
+    return speech_files / "fp32.affect"
 
 
 @pytest.fixture(scope="session")
@@ -55,30 +41,11 @@ def model(model_file: Path) -> Any:
     return affectrt.load(model_file)
 
 
-def sound(seconds: float, seed: int = 0, emotion: str = "anger") -> Samples:
-    rng = np.random.default_rng(seed)
-    return made_up.sound(emotion, "female", seconds, rng, level=0.2)
-
-
-def write_wav(path: Path, samples: Any, rate: int = RATE) -> Path:
-    """A 16-bit file, of one channel or as many as `samples` has."""
-    pcm = np.asarray(np.rint(np.clip(samples, -1, 1) * 32767), "<i2")
-    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
-    data = pcm.tobytes()
-    size, block = len(data), 2 * channels
-    head = b"RIFF" + (36 + size).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
-    head += (1).to_bytes(2, "little") + channels.to_bytes(2, "little")
-    head += rate.to_bytes(4, "little") + (rate * block).to_bytes(4, "little")
-    head += block.to_bytes(2, "little") + (16).to_bytes(2, "little")
-    path.write_bytes(head + b"data" + size.to_bytes(4, "little") + data)
-    return path
-
-
 # --- answers -----------------------------------------------------------------------------------
 
 
-def test_answers_are_those_of_torch(model: Any, checkpoint: Path) -> None:
-    source = load_speech_checkpoint(checkpoint)
+def test_answers_are_those_of_torch(model: Any, speech_checkpoint: Path) -> None:
+    source = load_speech_checkpoint(speech_checkpoint)
     clips = [sound(s, i) for i, s in enumerate((0.01, 0.35, 1.0, 2.517, 8.0))]
     rows = [features.log_mel(c, RATE, made_up.MELS, pad_to_s=None) for c in clips]
     with torch.inference_mode():
@@ -438,7 +405,7 @@ def test_text_and_speech_do_not_mix(
         text(np.zeros(100, np.float32))
     with pytest.raises(InputError, match="max_batch_tokens"):
         affectrt.load(model_file, max_batch_tokens=9)
-    with pytest.raises(UnsupportedError, match="native backend alone"):
+    with pytest.raises(ModelFileError, match=r"has no model\.onnx"):
         affectrt.load(model_file, backend="onnxruntime")
 
 
@@ -453,3 +420,38 @@ def test_weights_of_another_shape(model_file: Path, tmp_path: Path) -> None:
     write_bundle(tmp_path / "wide.affect", manifest, files)
     with pytest.raises(ModelFileError, match=r"heads\.emotion\.weight"):
         affectrt.load(tmp_path / "wide.affect")
+
+
+# --- the C interface -----------------------------------------------------------------------------
+
+
+class CSound(ctypes.Structure):
+    """affectrt_sound"""
+
+    _fields_ = (
+        ("samples", ctypes.POINTER(ctypes.c_float)),
+        ("count", ctypes.c_size_t),
+        ("sample_rate", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+    )
+
+
+def test_json_of_the_c_interface_is_to_dict(model: Any, model_file: Path) -> None:
+    library = ctypes.CDLL(affectrt.get_library())
+    handle, json_text = ctypes.c_void_p(), ctypes.c_void_p()
+    path = str(model_file).encode()
+    assert library.affectrt_model_load_file(path, None, ctypes.byref(handle)) == 0
+    clips = [sound(0.05), sound(1.3, 1), sound(17.0, 2)]
+    sounds = (CSound * len(clips))()
+    for raw, clip in zip(sounds, clips, strict=True):
+        pointer = clip.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        raw.samples, raw.count, raw.sample_rate, raw.channels = pointer, len(clip), RATE, 1
+    analyse = library.affectrt_model_analyse_sound_json
+    assert analyse(handle, sounds, ctypes.c_size_t(3), None, ctypes.byref(json_text)) == 0
+    assert json_text.value is not None
+    answers = json.loads(ctypes.string_at(json_text.value))
+    library.affectrt_json_destroy(json_text)
+    library.affectrt_model_destroy(handle)
+    expected = [result.to_dict() for result in model(clips, sample_rate=RATE)]
+    assert answers == expected
+    assert [list(answer) for answer in answers] == [list(answer) for answer in expected]

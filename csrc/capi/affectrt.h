@@ -335,11 +335,11 @@ typedef struct affectrt_sound {
   int32_t channels;     /* 0 or 1: one; up to 64, of which the mean is heard */
 } affectrt_sound;
 
-/* The answers of all heads of a speech model to `count` clips, which may be 0; of any length,
- * though an hour of sound needs memory for itself once more. affectrt_result_get_answer() and
- * _get_matrices() give them. `options` may be NULL; its max_tokens must be 0, and its progress
- * counts clips. AFFECTRT_INPUT for a clip that is empty, holds NaN or infinity, or has an
- * impossible rate, and for a text model, as the functions of texts are for a speech model. */
+/* The answers of all heads of a speech model to `count` clips of any length, which may be 0.
+ * affectrt_result_get_answer() and _get_matrices() give them. `options` may be NULL; its max_tokens
+ * must be 0, and its progress counts clips. AFFECTRT_INPUT for a clip that is empty, holds NaN or
+ * infinity, or has an impossible rate, and for a text model, as the functions of texts are for a
+ * speech model. */
 AFFECTRT_API affectrt_status affectrt_model_analyse_sound(const affectrt_model* model,
                                                           const affectrt_sound* sounds,
                                                           size_t count,

@@ -19,7 +19,9 @@ FrameSettings settings_of(const AudioInput& input) {
 
 }  // namespace
 
-ClipFeatures::ClipFeatures(const AudioInput& input) : input_(input) {
+// Convolutions over samples need some: 400 at 16 kHz in wav2vec 2.0 and its kin.
+ClipFeatures::ClipFeatures(const AudioInput& input)
+    : input_(input), least_samples_(input.sample_rate / 10) {
   if (input.kind != FeatureKind::kWaveform) frames_.emplace(settings_of(input));
 }
 
@@ -27,8 +29,9 @@ int32_t ClipFeatures::compute(const float* samples, size_t count, ThreadPool* po
                               std::vector<float>* features) const {
   if (!frames_) {
     features->assign(samples, samples + count);
-    if (input_.normalise) normalise_waveform(samples, count, features->data());
-    return static_cast<int32_t>(count);
+    features->resize(std::max(count, least_samples_), 0.0F);
+    if (input_.normalise) normalise_waveform(features->data(), features->size(), features->data());
+    return static_cast<int32_t>(features->size());
   }
   const bool whisper = input_.kind == FeatureKind::kWhisperLogMel;
   const FrameSettings& settings = frames_->settings();

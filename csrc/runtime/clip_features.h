@@ -28,6 +28,7 @@ class ClipFeatures {
 
  private:
   AudioInput input_;
+  size_t least_samples_;                 // of a waveform: 0.1 s
   std::optional<FrameFeatures> frames_;  // none of a waveform
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "engine/native_speech.h"
+#include "engine/onnxruntime_speech.h"
 
 namespace affectrt {
 namespace {
@@ -40,11 +42,22 @@ std::unique_ptr<const SpeechBackend> make_backend(const std::shared_ptr<const Bu
     throw Error(ErrorKind::kInput,
                 "no backend '" + wanted + "'; there are 'auto', 'native' and 'onnxruntime'");
   }
-  if (wanted == "onnxruntime" || !options.backend_options.providers.empty()) {
-    throw Error(ErrorKind::kUnsupported,
-                "'" + bundle->path() + "' runs on the native backend alone");
+  const BackendOptions& backend_options = options.backend_options;
+  const bool wants_provider = !backend_options.providers.empty();
+  if (wanted == "native" && wants_provider) {
+    throw Error(ErrorKind::kInput,
+                "execution providers belong to the backend 'onnxruntime'; leave them out for "
+                "'native'");
   }
-  return make_native_speech(bundle, options.backend_options);
+  const bool has_graph = bundle->has("model.onnx");
+  if (wanted == "onnxruntime" || wants_provider) {
+    return make_onnxruntime_speech(bundle, backend_options);
+  }
+  // Without a graph the native backend says what it lacks.
+  if (wanted == "native" || native_speech_supports(*bundle) || !has_graph) {
+    return make_native_speech(bundle, backend_options);
+  }
+  return make_onnxruntime_speech(bundle, backend_options);
 }
 
 int pool_threads(const BackendOptions& options) {
@@ -61,6 +74,32 @@ std::vector<ClipWindow> windows_of(int64_t samples, int64_t most) {
     windows.push_back({samples * i / count, samples * (i + 1) / count});
   }
   return windows;
+}
+
+// Of values [windows, width], the mean of each clip's weighted by their lengths: [clips, width].
+std::vector<float> means_over_windows(const SpeechPrediction& prediction,
+                                      const std::vector<float>& values, size_t width) {
+  std::vector<float> means;
+  std::vector<double> sums(width);
+  for (size_t clip = 0; clip < prediction.facts.size(); ++clip) {
+    const auto begin = static_cast<size_t>(prediction.window_begin[clip]);
+    const auto end = static_cast<size_t>(prediction.window_begin[clip + 1]);
+    if (end - begin == 1) {
+      const float* row = values.data() + begin * width;
+      means.insert(means.end(), row, row + width);
+      continue;
+    }
+    std::fill(sums.begin(), sums.end(), 0.0);
+    double total = 0.0;
+    for (size_t window = begin; window < end; ++window) {
+      const ClipWindow& at = prediction.windows[window];
+      const auto length = static_cast<double>(at.end - at.begin);
+      total += length;
+      for (size_t j = 0; j < width; ++j) sums[j] += length * double{values[window * width + j]};
+    }
+    for (const double sum : sums) means.push_back(static_cast<float>(sum / total));
+  }
+  return means;
 }
 
 std::string clip_name(size_t index) { return "clip " + std::to_string(index); }
@@ -187,8 +226,8 @@ std::shared_ptr<const Resampler> SpeechModel::resampler(int64_t from_rate) const
   return plan;
 }
 
-std::vector<float> SpeechModel::at_model_rate(const SoundView& sound,
-                                              const std::string& name) const {
+std::shared_ptr<const Resampler> SpeechModel::checked_resampler(const SoundView& sound,
+                                                                const std::string& name) const {
   if (sound.count == 0) {
     throw Error(ErrorKind::kInput, name + " is empty; at least one sample is needed");
   }
@@ -201,12 +240,21 @@ std::vector<float> SpeechModel::at_model_rate(const SoundView& sound,
   const auto rate = static_cast<int64_t>(audio().sample_rate);
   const int64_t from_rate = sound.sample_rate == 0 ? rate : sound.sample_rate;
   check_sample_rate(from_rate);
-  const std::shared_ptr<const Resampler> plan = resampler(from_rate);
+  return resampler(from_rate);
+}
+
+std::vector<float> SpeechModel::at_model_rate(const SoundView& sound,
+                                              const std::string& name) const {
+  const std::shared_ptr<const Resampler> plan = checked_resampler(sound, name);
   if (plan == nullptr) return {sound.samples, sound.samples + sound.count};
+  return resampled(*plan, sound);
+}
+
+std::vector<float> SpeechModel::resampled(const Resampler& plan, const SoundView& sound) const {
   const auto count = static_cast<int64_t>(sound.count);
-  const int64_t outputs = plan->output_count(count);
+  const int64_t outputs = plan.output_count(count);
   std::vector<float> result(static_cast<size_t>(outputs));
-  plan->compute(sound.samples, 0, count, 0, outputs, result.data(), &pool_);
+  plan.compute(sound.samples, 0, count, 0, outputs, result.data(), &pool_);
   return result;
 }
 
@@ -263,10 +311,8 @@ HeadScores SpeechModel::decode_head(int32_t head, const std::vector<float>& logi
     for (const int32_t label : one.labels) possible[static_cast<size_t>(label)] = true;
     for (size_t row = 0; row < rows; ++row) {
       float* values = allowed.data() + row * width;
-      // So far below that its exponential is 0 at every temperature.
-      const float impossible = *std::max_element(values, values + width) - 1e6F;
-      for (size_t i = 0; i < width; ++i) {
-        if (!possible[i]) values[i] = impossible;
+      for (size_t i = 0; i < width; ++i) {  // an exponential of 0 at every temperature
+        if (!possible[i]) values[i] = std::numeric_limits<float>::lowest();
       }
     }
   }
@@ -314,7 +360,7 @@ SpeechPrediction SpeechModel::predict(const std::vector<SoundView>& clips,
   const size_t embedding = wanted.embeddings ? want(backend_->outputs().size() - 1) : 0;
 
   Passes passes(*this, outputs);
-  std::vector<std::vector<float>> waiting;  // the samples of clips that are not through yet
+  std::vector<std::vector<float>> waiting;  // resampled clips that are not through yet
   const auto flush = [&](size_t done) {
     passes.flush();
     if (wanted.progress && !wanted.progress(done, clips.size())) {
@@ -324,52 +370,32 @@ SpeechPrediction SpeechModel::predict(const std::vector<SoundView>& clips,
   };
   prediction.window_begin.push_back(0);
   for (size_t i = 0; i < clips.size(); ++i) {
-    waiting.push_back(at_model_rate(clips[i], clip_name(i)));
-    const std::vector<float>& samples = waiting.back();
-    const int64_t rate = clips[i].sample_rate == 0 ? audio().sample_rate : clips[i].sample_rate;
-    prediction.facts.push_back(
-        facts_of(samples.data(), samples.size(),
-                 static_cast<double>(clips[i].count) / static_cast<double>(rate)));
+    SoundView clip = clips[i];
+    if (const auto plan = checked_resampler(clip, clip_name(i)); plan != nullptr) {
+      const std::vector<float>& samples = waiting.emplace_back(resampled(*plan, clip));
+      clip.samples = samples.data();
+      clip.count = samples.size();
+    }
+    const int64_t rate = clip.sample_rate == 0 ? audio().sample_rate : clip.sample_rate;
+    const double duration_s = static_cast<double>(clips[i].count) / static_cast<double>(rate);
+    prediction.facts.push_back(facts_of(clip.samples, clip.count, duration_s));
     for (const ClipWindow& window :
-         windows_of(static_cast<int64_t>(samples.size()), audio().max_samples())) {
+         windows_of(static_cast<int64_t>(clip.count), audio().max_samples())) {
       prediction.windows.push_back(window);
-      passes.add(samples.data(), window);
+      passes.add(clip.samples, window);
       if (passes.full()) flush(i);
     }
     prediction.window_begin.push_back(static_cast<int32_t>(prediction.windows.size()));
     if (passes.empty()) waiting.clear();
   }
-  if (!passes.empty()) flush(clips.size());
+  if (!clips.empty()) flush(clips.size());
 
-  // Means over the windows of each clip, by their lengths.
-  const auto pooled = [&](const std::vector<float>& values, size_t width) {
-    std::vector<float> means;
-    std::vector<double> sums(width);
-    for (size_t clip = 0; clip < clips.size(); ++clip) {
-      const auto begin = static_cast<size_t>(prediction.window_begin[clip]);
-      const auto end = static_cast<size_t>(prediction.window_begin[clip + 1]);
-      if (end - begin == 1) {
-        means.insert(means.end(), values.begin() + static_cast<ptrdiff_t>(begin * width),
-                     values.begin() + static_cast<ptrdiff_t>(end * width));
-        continue;
-      }
-      std::fill(sums.begin(), sums.end(), 0.0);
-      double total = 0.0;
-      for (size_t window = begin; window < end; ++window) {
-        const ClipWindow& at = prediction.windows[window];
-        const auto length = static_cast<double>(at.end - at.begin);
-        total += length;
-        for (size_t j = 0; j < width; ++j) sums[j] += length * double{values[window * width + j]};
-      }
-      for (const double sum : sums) means.push_back(static_cast<float>(sum / total));
-    }
-    return means;
-  };
   for (size_t k = 0; k < prediction.answered.size(); ++k) {
     const int32_t head = prediction.answered[k];
     const std::vector<float>& values = passes.values(of_head[k]);
     const size_t width = manifest().heads[static_cast<size_t>(head)].labels.size();
-    HeadScores scores = decode_head(head, pooled(values, width), clips.size(), wanted);
+    HeadScores scores =
+        decode_head(head, means_over_windows(prediction, values, width), clips.size(), wanted);
     for (size_t clip = 0; clip < scores.unsure.size(); ++clip) {
       const bool rated = manifest().heads[static_cast<size_t>(head)].task != Task::kRegression;
       if (rated && !prediction.facts[clip].audible) scores.unsure[clip] = 1;
@@ -379,8 +405,8 @@ SpeechPrediction SpeechModel::predict(const std::vector<SoundView>& clips,
   }
   if (wanted.embeddings) {
     prediction.embedding_width = embedding_width();
-    prediction.embeddings =
-        pooled(passes.values(embedding), static_cast<size_t>(embedding_width()));
+    prediction.embeddings = means_over_windows(prediction, passes.values(embedding),
+                                               static_cast<size_t>(embedding_width()));
   }
   return prediction;
 }

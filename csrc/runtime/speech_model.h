@@ -109,6 +109,10 @@ class SpeechModel {
  private:
   SpeechModel(std::shared_ptr<const Bundle> bundle, const ModelOptions& options);
   class Passes;
+  // The sound's resampler, null where it needs none; errors as of predict().
+  std::shared_ptr<const Resampler> checked_resampler(const SoundView& sound,
+                                                     const std::string& name) const;
+  std::vector<float> resampled(const Resampler& plan, const SoundView& sound) const;
   std::vector<int32_t> checked_heads(const SpeechWanted& wanted) const;
   void check_restrictions(const SpeechWanted& wanted) const;
   HeadScores decode_head(int32_t head, const std::vector<float>& logits, size_t rows,
