@@ -65,7 +65,7 @@ def head_metrics(
         if not count:
             return 0, {}, None
         both = [span_statistics_of(head, d, begins, offsets, data) for d in decided]
-        return count, _with_bounds(both[0], both[1], None), None
+        return count, with_bounds(both[0], both[1], None), None
     rows, truth = data.truth(head)
     if not len(rows):
         return 0, {}, None
@@ -75,13 +75,13 @@ def head_metrics(
     ]
     if head.task == "regression":
         both = [value_statistics(v, truth, head.labels) for v in values]
-        return len(rows), _with_bounds(both[0], both[1], points), None
+        return len(rows), with_bounds(both[0], both[1], points), None
     true = truth > 0.5
     exclusive = head.task != "multi_label"
     both = [label_statistics(d[rows], true, exclusive=exclusive) for d in decided]
     errors = [_calibration(head, side[rows], true) for side in logits]
     calibration = {name: round(e, _METRIC_DIGITS) for name, e in zip(SIDES, errors, strict=True)}
-    return len(rows), _with_bounds(both[0], both[1], points), calibration
+    return len(rows), with_bounds(both[0], both[1], points), calibration
 
 
 def _calibration(head: HeadSpec, logits: FloatArray, true: BoolArray) -> float:
@@ -96,7 +96,7 @@ def _calibration(head: HeadSpec, logits: FloatArray, true: BoolArray) -> float:
                              true[picked, best])  # fmt: skip
 
 
-def _with_bounds(
+def with_bounds(
     source: Statistics, product: Statistics, points: Sequence[dict[str, float]] | None
 ) -> dict[str, dict[str, float]]:
     """Figures and bounds by name; of `points` alone, with their values, where they are given."""

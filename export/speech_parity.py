@@ -8,7 +8,7 @@ and decisions included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from .parity import (
     versions,
 )
 from .parity_decisions import decide
+from .parity_figures import with_bounds
 from .speech_checkpoint import FRAMES_PER_SECOND, SpeechCheckpoint, pad
 from .speech_data import SpeechData
 
@@ -258,12 +259,10 @@ def _with_recall(
         return compared
     seen = truth.any(axis=0)
     true = truth.argmax(1).astype(np.int64)
-    recall = {}
-    for side, logits in (("source", source), ("product", product.logits[index])):
+    sides = []
+    for logits in (source, product.logits[index]):
         among = np.where(seen, logits[rows], np.float32(-1e4))
         chosen = decide(head, np.asarray(among, np.float32)).argmax(1).astype(np.int64)
-        statistics = recall_statistics(chosen, true, len(head.labels))
-        figure = statistics.figures(statistics.rows.sum(axis=0, keepdims=True))["uar"]
-        recall[side] = round(float(figure[0]), 6)
-    metrics = {"uar": recall, **compared.metrics}
-    return HeadParity(**{**asdict(compared), "metrics": metrics})
+        sides.append(recall_statistics(chosen, true, len(head.labels)))
+    metrics = {**with_bounds(*sides, None), **compared.metrics}
+    return replace(compared, metrics=metrics)

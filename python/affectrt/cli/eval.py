@@ -203,10 +203,8 @@ def run(args: argparse.Namespace) -> int:
     renamed = _renamed(args.rename)
     model = load_model(args)
     if isinstance(model, SpeechModel):
-        name, count, figures = sound_figures(model, args, renamed)
-        return _show(
-            model, model.info.heads[model.heads.index(name)], args, count, figures, "clips"
-        )
+        head, count, figures = sound_figures(model, args, renamed)
+        return _show(model, head, args, count, figures, "clips")
     head = model.info.heads[model._head_index(args.head)]
     data = read_data(Path(args.data), Wanted(head, args.target, renamed))
     statistics, count = _statistics(model, head, data)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,15 +166,7 @@ def run(model: SpeechModel, args: argparse.Namespace) -> int:
                 note(printable(str(error)))
                 failed += 1
                 continue
-            result = SpeechResult(
-                name,
-                result.heads,
-                result.duration_s,
-                result.level_dbfs,
-                result.clipped_share,
-                result.audible,
-                result.windows,
-            )
+            result = replace(result, source=name)
             if args.out or args.json:
                 out.write(to_json(result) + "\n")
             elif len(inputs) == 1:
