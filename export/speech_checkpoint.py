@@ -161,12 +161,15 @@ def new_whisper_encoder(config: Any) -> Any:
     return WhisperEncoder._from_config(config, **PLAIN_ATTENTION)  # type: ignore[no-untyped-call]
 
 
-def base_encoder(folder: Path, positions: int, dropout: float = 0.0) -> Any:
-    """The encoder of a Whisper checkpoint, float32, with its first `positions` positions.
+def base_encoder(
+    folder: Path, positions: int, dropout: float = 0.0, layers: int | None = None
+) -> Any:
+    """The encoder of a Whisper checkpoint, float32, with its first `positions` positions and its
+    lowest `layers` layers (all if not given) under its last normalisation.
 
     Raises:
         NotFoundError: the folder or one of its files is missing.
-        ExportError: it is no Whisper, weights are damaged, or it has fewer positions.
+        ExportError: it is no Whisper, weights are damaged, or it has fewer positions or layers.
     """
     config = read_json(folder / "config.json")
     if config.get("model_type") != "whisper":
@@ -186,6 +189,14 @@ def base_encoder(folder: Path, positions: int, dropout: float = 0.0) -> Any:
     weights[table] = weights[table][:positions].clone()
     cut = {**config, "max_source_positions": positions, "dropout": dropout}
     cut.pop("torch_dtype", None)
+    if layers is not None:
+        if not 1 <= layers <= int(config["encoder_layers"]):
+            raise ExportError(
+                f"{folder}: has {config['encoder_layers']} layers; {layers} are needed"
+            )
+        cut["encoder_layers"] = cut["num_hidden_layers"] = layers
+        gone = tuple(f"layers.{i}." for i in range(layers, int(config["encoder_layers"])))
+        weights = {k: v for k, v in weights.items() if not k.startswith(gone)}
     whole = network_config(folder, cut)
     return built(folder, weights, lambda: new_whisper_encoder(whole))
 

@@ -13,13 +13,14 @@ from affectrt.export.recipes.running import add_settings, changed_settings, plot
 
 from .packs import PACKS, heads_of, read_pack
 from .report import finish
-from .train import Settings, Teacher, new_micro, new_model, train
+from .train import Settings, Teacher, new_micro, new_model, standardise, train
 
 _SETTINGS = {
     "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
     "tokens_per_batch": "with padding; a token is 20 ms",
     "lr": "of the encoder's highest layer",
     "layer_decay": "times the rate from each layer to the one below",
+    "layers": "of the base that are kept: voice is lowest, words are above",
     "freeze": "of the encoder's lowest parts: 1 the convolutions, 2 the first layer too, ...",
     "head_lr": "of pooling and heads",
     "weight_decay": "of AdamW",
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         model = new_micro(heads, settings, teacher.num_mels if teacher else 80)
     else:
         model = new_model(args.base, heads, settings)
+        standardise(model, packs)
     losses = train(
         model.to(args.device),
         packs,

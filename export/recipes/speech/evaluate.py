@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.recipes.decisions import decide_multi_label, fit_prior, softmax
@@ -37,18 +38,36 @@ def run_heads(
     tokens_per_batch: int = 6144,
 ) -> dict[str, Floats]:
     """Logits ``float32 [clips, labels]`` by head, of what `listen` hears of each clip."""
+    found = _run(model, clips, model.forward, listen, tokens_per_batch)
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def run_pool(model: SpeechEncoder, clips: Sequence[Clip]) -> Tensor:
+    """The pooled vectors, ``float32 [clips, width]``."""
+    return _run(model, clips, lambda *heard: {"pooled": model.pool(*heard)})["pooled"]
+
+
+def _run(
+    model: SpeechEncoder,
+    clips: Sequence[Clip],
+    answer: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    listen: Listen = samples_of,
+    tokens_per_batch: int = 6144,
+) -> dict[str, Tensor]:
+    """What `answer` gives for the features and frames of batches, a row a clip in their order."""
     model.eval()
     device = next(model.parameters()).device
     num_mels = int(model.encoder.config.num_mel_bins)
     order = sorted(range(len(clips)), key=lambda i: tokens_of(clips[i]))
-    found = {s.name: np.zeros((len(clips), len(s.labels)), np.float32) for s in model.specs}
+    found: dict[str, Tensor] = {}
 
     def flush(batch: list[int]) -> None:
         wide, frames = pad([log_mel(listen(clips[i]), num_mels) for i in batch])
         with torch.inference_mode():
-            logits = model(wide.to(device), frames.to(device))
-        for name, values in logits.items():
-            found[name][batch] = values.float().cpu().numpy()
+            answers = answer(wide.to(device), frames.to(device))
+        for name, values in answers.items():
+            rows = found.setdefault(name, torch.zeros(len(clips), values.shape[1]))
+            rows[batch] = values.float().cpu()
 
     batch: list[int] = []
     for i in order:
