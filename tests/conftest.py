@@ -178,26 +178,9 @@ def tiny_roberta_onnx(tiny_roberta: Path, onnx_export: OnnxExport) -> Path:
 
 
 @pytest.fixture(scope="session")
-def speech_model_file(made: Made) -> Path:
-    """A random speech model in float32: emotion and more, clips of up to 8 s."""
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    import speech_packs
-
-    from affectrt.export.api import export_checkpoint
-
-    whisper = made("tiny_whisper", speech_packs.write_whisper)
-
-    def checkpoint(folder: Path) -> None:
-        speech_packs.write_speech_checkpoint(folder, whisper)
-
-    source = made("tiny_speech", checkpoint)
-
-    def build(folder: Path) -> None:
-        folder.mkdir()
-        export_checkpoint(source, folder / "speech.affect", precision="fp32")
-
-    return made("tiny_speech_fp32", build) / "speech.affect"
+def speech_model_file(speech_files: Path) -> Path:
+    """The random speech model in float32."""
+    return speech_files / "fp32.affect"
 
 
 @pytest.fixture
