@@ -12,6 +12,10 @@ namespace {
 
 void check(const Manifest& manifest) {
   AFFECTRT_PROMISED(!manifest.heads.empty());
+  if (manifest.audio) {
+    AFFECTRT_PROMISED(manifest.audio->max_samples() > 0);
+    AFFECTRT_PROMISED(manifest.audio->deviation > 0.0F && manifest.audio->scale > 0.0F);
+  }
   for (const Head& head : manifest.heads) {
     AFFECTRT_PROMISED(!head.labels.empty());
     AFFECTRT_PROMISED(head.thresholds.empty() || head.thresholds.size() == head.labels.size());

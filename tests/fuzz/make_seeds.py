@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import attacks.model_files as files
+import attacks.speech_files as speech
 import attacks.wav_files as wav
 import tokenizer_zoo as zoo
 
@@ -99,6 +100,7 @@ def main() -> None:
     put("model_file", "image-verified", b"\1" + good)
     put("model_file", "config", b"\3" + dumped(BERT))
     put("json_files", "manifest", b"\0" + dumped(files.manifest()))
+    put("json_files", "manifest-speech", b"\0" + dumped(speech.speech_manifest()))
     for name, config in (("bert", BERT), ("modernbert", MODERNBERT)):
         put("json_files", name, b"\1" + dumped(config))
     put("json_files", "export", b"\2" + dumped(EXPORTED) + b'\xff{"model_max_length": 128}')
