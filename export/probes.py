@@ -88,7 +88,7 @@ def probe_head(
     """The head that a fitted linear estimator of scikit-learn is.
 
     Taken are LogisticRegression, SGDClassifier, LinearSVC, RidgeClassifier and Perceptron (one
-    label wins; scores are probabilities for logistic losses alone), OneVsRestClassifier of them
+    label wins; scores are probabilities for the first alone), OneVsRestClassifier of them
     (multi-label), LinearRegression, Ridge and their like (regression), and a Pipeline of
     StandardScaler and one of them, whose scaling goes into the weights.
 
@@ -141,7 +141,8 @@ def _coefficients(estimator: Any, name: str) -> tuple[Any, Any, Sequence[Any] | 
         raise ExportError(
             f"probe {name!r}: {kind} has no coef_ and intercept_: it is not linear, or not fitted"
         )
-    if getattr(estimator, "multi_class", None) == "ovr" and len(np.atleast_2d(estimator.coef_)) > 1:
+    one_vs_rest = kind == "LogisticRegression" and getattr(estimator, "multi_class", "") == "ovr"
+    if one_vs_rest and len(np.atleast_2d(estimator.coef_)) > 1:
         raise ExportError(
             f"probe {name!r}: {kind} with multi_class='ovr' normalises its scores, which no head "
             "does; fit it without"

@@ -8,6 +8,7 @@ are constants, so that an answer does not depend on its neighbours here either.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -97,6 +98,11 @@ def quantize_static(
     with tempfile.TemporaryDirectory(prefix="affectrt-qdq-") as scratch:
         plain, done = Path(scratch) / "plain.onnx", Path(scratch) / "done.onnx"
         plain.write_bytes(image)
+        root = (
+            logging.getLogger()
+        )  # its advice on pre-processing goes there; the graph is processed
+        level = root.level
+        root.setLevel(logging.ERROR)
         try:
             quantize(
                 str(plain),
@@ -117,4 +123,6 @@ def quantize_static(
             raise ExportError(
                 f"{checkpoint.path}: onnxruntime cannot quantise this graph: {reason}"
             ) from error
+        finally:
+            root.setLevel(level)
         return done.read_bytes()

@@ -299,6 +299,12 @@ def test_estimators_become_heads() -> None:
     assert (head.spec.task, head.spec.labels) == ("single_label", ("a", "b", "c"))
     np.testing.assert_allclose(x @ head.weight.T + head.bias, x @ weight.T + bias, atol=1e-6)
 
+    svm = fake("LinearSVC", multi_class="ovr", coef_=weight, intercept_=bias, classes_=classes)
+    np.testing.assert_array_equal(probe_head(svm).weight, head.weight)
+    ovr = fake("LogisticRegression", **{**vars(type(logistic)), "multi_class": "ovr"})
+    with pytest.raises(ExportError, match="multi_class='ovr' normalises its scores"):
+        probe_head(ovr)
+
     binary = fake(
         "LogisticRegression", coef_=weight[:1], intercept_=bias[:1], classes_=np.asarray([0, 1])
     )
