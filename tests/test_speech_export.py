@@ -71,7 +71,7 @@ def test_what_is_refused(speech_checkpoint: Path, speech_files: Path, tmp_path: 
     out = tmp_path / "x.affect"
     with pytest.raises(ExportError, match="native engine alone"):
         export_checkpoint(speech_checkpoint, out, engines=["onnxruntime"])
-    with pytest.raises(ExportError, match="text models alone"):
+    with pytest.raises(ExportError, match="models of text alone"):
         export_checkpoint(speech_checkpoint, out, precision="int8", max_loss=0.01)
     other = tmp_path / "other"
     shutil.copytree(speech_checkpoint, other)
