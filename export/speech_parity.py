@@ -264,5 +264,5 @@ def _with_recall(
         among = np.where(seen, logits[rows], np.float32(-1e4))
         chosen = decide(head, np.asarray(among, np.float32)).argmax(1).astype(np.int64)
         sides.append(recall_statistics(chosen, true, len(head.labels)))
-    metrics = {**with_bounds(*sides, None), **compared.metrics}
+    metrics = {**with_bounds(sides[0], sides[1], None), **compared.metrics}
     return replace(compared, metrics=metrics)

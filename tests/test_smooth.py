@@ -66,7 +66,7 @@ def test_outliers_cost_less_when_smoothed(made: Made, tmp_path: Path) -> None:
     assert mended < 1.15 * usual
 
 
-@pytest.mark.parametrize("family", ["bert", "distilbert", "mpnet", "modernbert", "deberta-v2"])
+@pytest.mark.parametrize("family", ["bert", "mpnet", "modernbert"])
 def test_answers_stay_the_same(family: str, made: Made) -> None:
     folder = made(f"export_{family}", lambda out: em.write_random_checkpoint(out, family))
     checkpoint = load_checkpoint(folder)
