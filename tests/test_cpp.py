@@ -12,7 +12,11 @@ from cmake_build import built, run, tool
 
 @pytest.mark.parametrize(
     ("preset", "tests"),
-    [("dev", "."), ("asan", "."), ("tsan", "runtime|thread|onnxruntime|native|encoder")],
+    [
+        ("dev", "."),
+        ("asan", "."),
+        ("tsan", "runtime|thread|onnxruntime|native|encoder|speech_stream"),
+    ],
 )
 def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:
     build = built(preset)

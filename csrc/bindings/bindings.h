@@ -24,6 +24,7 @@ void bind_model(pybind11::module_& m);          // model.cc
 void bind_conversation(pybind11::module_& m);   // conversation.cc; after the two above
 void bind_speech(pybind11::module_& m);         // speech.cc
 void bind_features(pybind11::module_& m);       // features.cc
+void bind_fusion(pybind11::module_& m);         // fusion.cc
 void bind_vad(pybind11::module_& m);            // vad.cc
 void bind_speech_stream(pybind11::module_& m);  // speech_stream.cc; after bind_speech
 

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_conversation(m);
   affectrt::bind_speech(m);
   affectrt::bind_features(m);
+  affectrt::bind_fusion(m);
   affectrt::bind_vad(m);
   affectrt::bind_speech_stream(m);
 }

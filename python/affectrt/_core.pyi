@@ -422,3 +422,10 @@ class SpeechStream(metaclass=pybind11_type):
     def latency_ms(self) -> float: ...
     @property
     def max_segment_s(self) -> float: ...
+
+def family_shares(
+    labels: Sequence[str], scores: Sequence[float], voice: bool
+) -> list[float] | None:
+    """Each family's part, in the order of emotion_families(); None where no label has one."""
+
+def fuse(text: Sequence[float] | None, voice: Sequence[float] | None) -> list[float]: ...
