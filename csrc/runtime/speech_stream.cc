@@ -139,6 +139,7 @@ void SpeechStream::enqueue(const SpeechSpan& span, bool interim, std::vector<Spe
 void SpeechStream::answer(std::vector<SpeechSegment>* out) {
   if (pending_.empty()) return;
   std::vector<SoundView> clips;
+  clips.reserve(pending_.size());
   for (const Pending& one : pending_)
     clips.push_back({one.samples.data(), one.samples.size(), kVadRate});
   const Prediction all = judge_.judge(clips);
