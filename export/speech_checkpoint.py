@@ -190,7 +190,7 @@ def base_encoder(
     cut = {**config, "max_source_positions": positions, "dropout": dropout}
     cut.pop("torch_dtype", None)
     if layers is not None:
-        if not 1 <= layers <= int(config["encoder_layers"]):
+        if not 0 <= layers <= int(config["encoder_layers"]):
             raise ExportError(
                 f"{folder}: has {config['encoder_layers']} layers; {layers} are needed"
             )

@@ -28,6 +28,9 @@ from .hearing import Listen, log_mel, samples_of, tokens_of
 from .losses import UNKNOWN
 from .packs import Clip, Pack
 
+# Logits by head, ``float32 [clips, labels]``, of what is heard of clips.
+Run = Callable[[Sequence[Clip], Listen], dict[str, Floats]]
+
 UNSURE_WINDOW = 100  # dev clips around a score of which half have to be right
 
 
@@ -200,7 +203,7 @@ def figures_of(
 
 
 def quality_of(
-    model: SpeechEncoder, clips: Sequence[Clip], other: Callable[[Random], Samples]
+    run: Run, clips: Sequence[Clip], other: Callable[[Random], Samples]
 ) -> tuple[Floats, Floats]:
     """Logits of `quality` and the true SNR in dB, ``float32 [clips, 1]`` both, of clips with white,
     pink or babble noise."""
@@ -216,7 +219,7 @@ def quality_of(
         noisy = with_noise(samples, noise(kind, len(samples), rng, other), snr_db)
         return np.clip(noisy, -1.0, 1.0)
 
-    logits = run_heads(model, clips, listen)["quality"]
+    logits = run(clips, listen)["quality"]
     return logits, np.asarray([[drawn(clip)[1]] for clip in clips], np.float32)
 
 

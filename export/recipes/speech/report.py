@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.recipes.running import fold, say
 from affectrt.export.speech_checkpoint import SpeechEncoder, save_speech_checkpoint
 
-from .augment import CONDITIONS
-from .evaluate import decide, figures_of, labelled, measure, quality_of, restricted, run_heads, some
-from .hearing import listen_under, other_clips
+from .augment import CONDITIONS, Floats, Random, Samples
+from .evaluate import (
+    Run,
+    decide,
+    figures_of,
+    labelled,
+    measure,
+    quality_of,
+    restricted,
+    run_heads,
+    some,
+)
+from .hearing import Listen, listen_under, other_clips, samples_of
 from .losses import HeadLoss
 from .packs import PACKS, SPLITS, Clip, Pack
 
@@ -73,28 +84,11 @@ def finish(
         whole = [c for split in SPLITS for c in left_out.clips[split]]
         sets += [(left_out, "test", some(left_out.clips["test"], rows))]
         sets += [(left_out, "all, never trained on", some(whole, rows))]
-    metrics: dict[str, list[dict[str, Any]]] = {s.name: [] for s in model.specs}
 
-    def add(head: str, pack: Pack, split: str, figures: dict[str, Any] | None, **more: Any) -> None:
-        if figures is None:
-            return
-        entry = {"data": pack.name, "split": split, **more, **_rounded(figures)}
-        metrics[head].append(entry)
-        say(f"{head}: {json.dumps(entry)}")
+    def run(clips: Sequence[Clip], listen: Listen) -> dict[str, Floats]:
+        return run_heads(model, clips, listen)
 
-    for pack, split, clips in sets:
-        if not clips:
-            continue
-        plain = run_heads(model, clips)
-        for spec in model.specs:
-            add(spec.name, pack, split, figures_of(spec, pack, clips, plain[spec.name]))
-        for condition in CONDITIONS if split == "test" else ():
-            worse = run_heads(model, clips, listen_under(condition, other))
-            for spec in model.specs:
-                figures = figures_of(spec, pack, clips, worse[spec.name])
-                add(spec.name, pack, split, _short(figures), condition=condition)
-        if pack.studio and split == "test" and "quality" in metrics:
-            _quality(model, pack, clips, other, add)
+    metrics = figures_by_head(run, model.specs, sets, other)
     card = {
         "description": f"{len(model.specs)} affect heads on a clip of speech of up to "
         f"{model.max_frames // 100} s",
@@ -120,11 +114,45 @@ def finish(
     return card
 
 
-def _quality(model: SpeechEncoder, pack: Pack, clips: Sequence[Clip], other: Any, add: Any) -> None:
-    spec = next(s for s in model.specs if s.name == "quality")
-    logits, truth = quality_of(model, clips, other)
-    figures = measure(spec, clips, logits, truth)
-    add("quality", pack, "test", {"rows": len(clips), **figures}, condition="noise of 0 to 30 dB")
+def figures_by_head(
+    run: Run,
+    specs: Sequence[HeadSpec],
+    sets: Sequence[tuple[Pack, str, Sequence[Clip]]],
+    other: Callable[[Random], Samples],
+) -> dict[str, list[dict[str, Any]]]:
+    """By head, a list of ``{"data", "split", "rows", <figures>}``: of clips as they are and, of
+    test splits, under each of `CONDITIONS`.
+
+    Args:
+        sets: packs, the name of the split, and its clips.
+        other: draws clips for babble.
+    """
+    metrics: dict[str, list[dict[str, Any]]] = {s.name: [] for s in specs}
+
+    def add(head: str, pack: Pack, split: str, figures: dict[str, Any] | None, **more: Any) -> None:
+        if figures is None:
+            return
+        entry = {"data": pack.name, "split": split, **more, **_rounded(figures)}
+        metrics[head].append(entry)
+        say(f"{head}: {json.dumps(entry)}")
+
+    for pack, split, clips in sets:
+        if not clips:
+            continue
+        plain = run(clips, samples_of)
+        for spec in specs:
+            add(spec.name, pack, split, figures_of(spec, pack, clips, plain[spec.name]))
+        for condition in CONDITIONS if split == "test" else ():
+            worse = run(clips, listen_under(condition, other))
+            for spec in specs:
+                figures = figures_of(spec, pack, clips, worse[spec.name])
+                add(spec.name, pack, split, _short(figures), condition=condition)
+        quality = next((s for s in specs if s.name == "quality"), None)
+        if pack.studio and split == "test" and quality:
+            logits, truth = quality_of(run, clips, other)
+            figures = {"rows": len(clips), **measure(quality, clips, logits, truth)}
+            add("quality", pack, "test", figures, condition="noise of 0 to 30 dB")
+    return metrics
 
 
 def _short(figures: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -137,4 +165,4 @@ def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
 
-__all__ = ["finish", "licence"]
+__all__ = ["figures_by_head", "finish", "licence"]
