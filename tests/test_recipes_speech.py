@@ -19,7 +19,7 @@ import torch
 
 from affectrt.errors import ExportError, InputError, NotFoundError
 from affectrt.export.checkpoint import HeadSpec
-from affectrt.export.recipes.speech import augment, evaluate, hearing, losses, packs
+from affectrt.export.recipes.speech import augment, evaluate, hearing, losses, packs, product
 from affectrt.export.recipes.speech.cli import main
 from affectrt.export.recipes.speech.train import Settings, new_model, parameter_groups
 from affectrt.export.speech_checkpoint import SpeechEncoder, load_speech_checkpoint
@@ -120,18 +120,20 @@ def test_pack_that_is_left_out_is_tested_whole(data: Path, base: Path, tmp_path:
         run(data, base, tmp_path, "--only", "urdu", "--leave-out", "urdu")
 
 
-def test_small_network_learns_from_a_teacher(data: Path, base: Path, tmp_path: Path) -> None:
-    run(data, base, tmp_path / "teacher", "--steps", "2", "--only", "ravdess", "emodb")
-    checkpoint = tmp_path / "teacher" / "checkpoint"
-    words = ["--micro", "--data", str(data), "--threads", "1", "--device", "cpu", "--steps", "2"]
-    words += ["--tokens-per-batch", "400", "--eval-rows", "6", "--teacher", str(checkpoint)]
+def test_fewer_layers_learn_from_a_teacher(data: Path, base: Path, tmp_path: Path) -> None:
+    both = ["--steps", "2", "--only", "ravdess", "emodb"]
+    run(data, base, tmp_path / "teacher", *both)
+    checkpoint = str(tmp_path / "teacher" / "checkpoint")
     with pytest.raises(ExportError, match="its head 'emotion' has the labels"):
-        main([*words, "--out", str(tmp_path / "unlike"), "--only", "urdu"])
+        run(data, base, tmp_path / "unlike", "--only", "urdu", "--teacher", checkpoint)
+    with pytest.raises(ExportError, match="has 2 layers; 3 are needed"):
+        run(data, base, tmp_path / "deep", "--layers", "3")
     out = tmp_path / "pupil"
-    assert main([*words, "--out", str(out), "--only", "ravdess", "emodb"]) == 0
-    card = load_speech_checkpoint(out / "checkpoint").card
-    assert "--micro --teacher teacher/checkpoint" in card["recipe"]
-    assert card["licence"]["notice"].startswith("A small network, trained on")
+    run(data, base, out, *both, "--layers", "1", "--teacher", checkpoint)
+    loaded = load_speech_checkpoint(out / "checkpoint")
+    assert loaded.config["encoder_layers"] == 1
+    assert "--teacher teacher/checkpoint" in loaded.card["recipe"]
+    assert "--layers 1" in loaded.card["recipe"]
 
 
 def test_loss_towards_a_teacher_is_least_at_its_answers(made_packs: list[packs.Pack]) -> None:
@@ -142,6 +144,26 @@ def test_loss_towards_a_teacher_is_least_at_its_answers(made_packs: list[packs.P
         least = loss.like(same, soft)
         for other in (same + torch.linspace(0.1, 0.3, same.shape[1]), same * 2 + 0.05):
             assert loss.like(other, soft) > least
+
+
+def test_figures_of_a_model_file_are_those_of_its_checkpoint(
+    data: Path, speech_checkpoint: Path, speech_files: Path, tmp_path: Path
+) -> None:
+    words = [str(speech_files / "fp32.affect"), "--data", str(data), "--out", str(tmp_path / "t")]
+    assert product.main([*words, "--num-threads", "1"]) == 0
+    found = json.loads((tmp_path / "t.json").read_text())
+    source = load_speech_checkpoint(speech_checkpoint)
+    made = {p.name: p for p in (packs.read_pack(data, name) for name in packs.PACKS)}
+    spec, clips = source.heads[0], made["emodb"].clips["test"]
+    logits = evaluate.run_heads(source.model, clips)[spec.name]
+    expected = evaluate.figures_of(spec, made["emodb"], clips, logits)
+    plain = [e for e in found[spec.name] if e["data"] == "emodb" and "condition" not in e]
+    assert expected is not None
+    assert plain[0]["uar"] == pytest.approx(expected["uar"], abs=1e-4)
+    table = (tmp_path / "t.md").read_text()
+    assert "| emodb test, 8 | as it is | uar | - |" in table  # its card has no figures
+    with pytest.raises(InputError, match="no speech model"):
+        product.main(["text", *words[1:]])
 
 
 # Packs

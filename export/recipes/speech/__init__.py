@@ -9,11 +9,9 @@ last saved state when started again; ``--steps`` may be raised until the cool-do
 is in two splits. ``--leave-out PACK`` trains on the other packs and tests on all of that one: the
 figure that says most of what the model is worth elsewhere.
 
-    python -m affectrt.export.recipes.speech --micro --teacher build/speech/checkpoint \\
-        --data data/speech --out build/speech-micro --lr 1e-3 --layer-decay 1
-
-trains a network of 0.9 million parameters from nothing (`train.MICRO`), whose other targets are
-the teacher's answers to the same sounds.
+``--layers`` keeps that many of the base's: a linear probe on mean and deviation over time behind
+layers 1 to 4 hears .63, .71, .66 and .60 of RAVDESS' test emotions on average.
+``--teacher CHECKPOINT`` distils a larger model into fewer.
 
 THE WEIGHTS ARE FOR NON-COMMERCIAL USE ONLY, as the packs are; the checkpoint and the model file say
 so. The emotions are acted ones, mostly: what an actor's voice does on order, not what a person

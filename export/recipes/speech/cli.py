@@ -13,7 +13,7 @@ from affectrt.export.recipes.running import add_settings, changed_settings, plot
 
 from .packs import PACKS, heads_of, read_pack
 from .report import finish
-from .train import Settings, Teacher, new_micro, new_model, standardise, train
+from .train import Settings, Teacher, new_model, standardise, train
 
 _SETTINGS = {
     "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
@@ -52,11 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     torch.manual_seed(args.seed)  # the heads' first weights
     heads = heads_of(packs)
     teacher = Teacher(args.teacher, heads, args.device) if args.teacher else None
-    if args.micro:
-        model = new_micro(heads, settings, teacher.num_mels if teacher else 80)
-    else:
-        model = new_model(args.base, heads, settings)
-        standardise(model, packs)
+    model = new_model(args.base, heads, settings)
+    standardise(model, packs)
     losses = train(
         model.to(args.device),
         packs,
@@ -75,7 +72,6 @@ def main(argv: list[str] | None = None) -> int:
             left_out,
             args.out,
             command=_command(args),
-            begin="A small network" if args.micro else "Whisper tiny.en encoder (MIT)",
             rows=args.report_rows,
         )
     return 0
@@ -83,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     """What makes the checkpoint again, without anybody's paths."""
-    words = ["python -m affectrt.export.recipes.speech --data data/speech --out OUT"]
-    words.append("--micro" if args.micro else "--base whisper-tiny-en-encoder")
+    words = ["python -m affectrt.export.recipes.speech --base whisper-tiny-en-encoder"]
+    words.append("--data data/speech --out OUT")
     if args.teacher:
         words.append(f"--teacher {args.teacher.parent.name}/{args.teacher.name}")
     if args.only:
@@ -102,10 +98,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m affectrt.export.recipes.speech",
         description="Fine-tune Whisper's encoder for affect; see the package's docstring",
     )
-    begin = parser.add_mutually_exclusive_group(required=True)
-    begin.add_argument("--base", type=Path, help="folder of a Whisper encoder")
-    begin.add_argument("--micro", action="store_true", help="a small network from nothing")
-    parser.add_argument("--teacher", type=Path, help="checkpoint to distil, best for --micro")
+    parser.add_argument("--base", type=Path, required=True, help="folder of a Whisper encoder")
+    parser.add_argument("--teacher", type=Path, help="checkpoint to distil, for fewer --layers")
     parser.add_argument("--data", type=Path, required=True, help="folder of the speech packs")
     parser.add_argument("--out", type=Path, required=True, help="where state and figures go")
     parser.add_argument("--only", nargs="+", choices=tuple(PACKS), help="these packs alone")

@@ -25,8 +25,6 @@ from .hearing import SAMPLE_RATE, Listen, other_clips
 from .packs import PACKS, Clip, read_pack
 from .report import figures_by_head
 
-_LEAST = 1e-30  # a score whose logarithm is taken
-
 
 def specs_of(model: affectrt.SpeechModel) -> list[HeadSpec]:
     """The model's heads as the recipe has them."""
@@ -37,6 +35,7 @@ def specs_of(model: affectrt.SpeechModel) -> list[HeadSpec]:
             labels=head.labels,
             output=head.name,
             thresholds=head.thresholds,
+            temperature=head.temperature,
             input="audio",
         )
         for head in model.info.heads
@@ -46,20 +45,9 @@ def specs_of(model: affectrt.SpeechModel) -> list[HeadSpec]:
 def run_model(
     model: affectrt.SpeechModel, clips: Sequence[Clip], listen: Listen
 ) -> dict[str, Floats]:
-    """Logits as far as scores tell them, ``float32 [clips, labels]`` by head: temperatures are in
-    them already, and a softmax's are up to a number that all labels share."""
+    """Logits ``float32 [clips, labels]`` by head."""
     sounds = [np.asarray(listen(clip)[: 8 * SAMPLE_RATE], np.float32) for clip in clips]
-    results = model(sounds, sample_rate=SAMPLE_RATE)
-    found = {}
-    for head in model.info.heads:
-        rows = [[r.heads[head.name].values[label] for label in head.labels] for r in results]
-        scores = np.asarray(rows, np.float64)
-        if head.task != "regression":
-            scores = np.log(np.maximum(scores, _LEAST))
-            if head.task == "multi_label":
-                scores -= np.log(np.maximum(-np.expm1(scores), _LEAST))
-        found[head.name] = scores.astype(np.float32)
-    return found
+    return {h: model.predict_logits(sounds, h, sample_rate=SAMPLE_RATE) for h in model.heads}
 
 
 def table(

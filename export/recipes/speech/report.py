@@ -27,20 +27,13 @@ from .hearing import Listen, listen_under, other_clips, samples_of
 from .losses import HeadLoss
 from .packs import PACKS, SPLITS, Clip, Pack
 
-
-def licence(begin: str) -> dict[str, Any]:
-    """The card's.
-
-    Args:
-        begin: what the weights came from before training.
-    """
-    return {
-        "weights": "research and other NON-COMMERCIAL use only",
-        "non_commercial": True,
-        "notice": f"{begin}, trained on RAVDESS (CC BY-NC-SA 4.0), URDU (research purposes only) "
-        "and EmoDB (no licence stated). NOT for commercial products: train the recipe on "
-        "recordings of your own for those.",
-    }
+LICENCE: dict[str, Any] = {
+    "weights": "research and other NON-COMMERCIAL use only",
+    "non_commercial": True,
+    "notice": "Whisper tiny.en encoder (MIT), trained on RAVDESS (CC BY-NC-SA 4.0), URDU (research "
+    "purposes only) and EmoDB (no licence stated). NOT for commercial products: train the recipe "
+    "on recordings of your own for those.",
+}
 
 
 def finish(
@@ -51,7 +44,6 @@ def finish(
     out: Path,
     *,
     command: str,
-    begin: str,
     rows: int | None = None,
 ) -> dict[str, Any]:
     """Write ``out/checkpoint`` and ``out/report.json`` of trained, unfolded weights.
@@ -60,7 +52,6 @@ def finish(
         packs: those trained on.
         left_out: a pack that was not: all of its clips are test clips.
         command: what makes this checkpoint again.
-        begin: as of `licence`.
         rows: measure on so many clips of each dev and test only; None for all.
 
     Returns:
@@ -93,7 +84,7 @@ def finish(
         "description": f"{len(model.specs)} affect heads on a clip of speech of up to "
         f"{model.max_frames // 100} s",
         "version": "1.0.0",
-        "licence": licence(begin),
+        "licence": LICENCE,
         "metrics": metrics,
         "worth": {p.name: PACKS[p.name].worth for p, _, _ in sets},
         "data": [
@@ -165,4 +156,4 @@ def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
 
-__all__ = ["figures_by_head", "finish", "licence"]
+__all__ = ["LICENCE", "figures_by_head", "finish"]

@@ -23,7 +23,6 @@ from affectrt.export.speech_checkpoint import (
     SpeechEncoder,
     base_encoder,
     load_speech_checkpoint,
-    new_whisper_encoder,
 )
 
 from .augment import MAX_SECONDS, Chances
@@ -60,39 +59,10 @@ class Settings:
     teacher_weight: float = 0.6
 
 
-# Whisper's shape at a sixteenth of the parameters of its smallest release, 0.9 million.
-MICRO: dict[str, Any] = {
-    "d_model": 128,
-    "encoder_layers": 4,
-    "encoder_attention_heads": 4,
-    "encoder_ffn_dim": 512,
-}
-
-
-def new_micro(heads: Sequence[HeadSpec], settings: Settings, num_mels: int = 80) -> SpeechEncoder:
-    """An untrained network of the shape `MICRO`."""
-    from transformers import WhisperConfig
-
-    config = WhisperConfig(
-        **MICRO,
-        num_mel_bins=num_mels,
-        max_source_positions=_positions(),
-        dropout=settings.layer_dropout,
-    )
-    return _with_heads(new_whisper_encoder(config), heads, settings)
-
-
 def new_model(base: Path, heads: Sequence[HeadSpec], settings: Settings) -> SpeechEncoder:
     """The base's encoder, cut to `MAX_SECONDS` and its lowest layers, with untrained heads."""
-    encoder = base_encoder(base, _positions(), settings.layer_dropout, settings.layers)
-    return _with_heads(encoder, heads, settings)
-
-
-def _positions() -> int:
-    return int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
-
-
-def _with_heads(encoder: Any, heads: Sequence[HeadSpec], settings: Settings) -> SpeechEncoder:
+    positions = int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
+    encoder = base_encoder(base, positions, settings.layer_dropout, settings.layers)
     model = SpeechEncoder(encoder, heads, settings.pooling_heads)
     model.dropout.p = settings.dropout
     return model
@@ -296,4 +266,4 @@ def _upto(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         yield next(batches)
 
 
-__all__ = ["MICRO", "Settings", "Teacher", "new_micro", "new_model", "standardise", "train"]
+__all__ = ["Settings", "Teacher", "new_model", "standardise", "train"]
