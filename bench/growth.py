@@ -32,7 +32,7 @@ from .timing import ROOT, Spread, interleave, machine, ratio, seconds, spread
 RESULTS = ROOT / "bench" / "results"
 LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-HEADS = (1, 2, 4, 8)
+HEADS = (1, 2, 3, 4, 5, 6, 7, 8)
 PARTS = ("length", "batch", "heads")
 
 Data = Mapping[str, Any]

@@ -57,7 +57,7 @@ _KNOWN_KEYS: dict[str, tuple[str, ...] | None] = {
     "input": ("max_tokens", "sample_rate", "max_seconds", "features"),
     "heads": (
         *("name", "task", "input", "output", "labels", "thresholds", "calibration"),
-        *("unsure_below", "ranges", "margin"),
+        *("unsure_below", "ranges", "margin", "layer", "pooling"),
         *("metrics", "data", "licence"),
     ),
     "licence": ("weights", "non_commercial", "notice"),

@@ -5,12 +5,15 @@ A *pooled checkpoint* is a Hugging Face encoder directory (``config.json``, ``mo
 
     "affectrt": {"pooling": "mean", "heads": [{"name": "emotion", "task": "multi_label", ...}]}
 
-Its tensors are ``encoder.*`` (as in ``AutoModel``) and ``heads.<name>.weight`` / ``.bias``.
+Its tensors are ``encoder.*`` (as in ``AutoModel``) and ``heads.<name>.weight`` / ``.bias``; of
+attention pooling ``pooling.weight`` ``[pooling heads, width]`` or, where it is one head's own,
+``poolings.<name>.weight``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,13 +30,14 @@ from transformers import (
 from affectrt.errors import ExportError, NotFoundError
 
 from .checkpoint_files import PLAIN_ATTENTION, built, network_config, read_json, read_weights
+from .pooling import OF_FIRST_SEGMENT, POOLINGS, WITH_ATTENTION, AttentionPooling, pooled
 
 TASKS = (
     *("single_label", "multi_label", "ordinal", "regression"),
     *("span", "token_labels", "token_flags"),
 )
 TOKEN_TASKS = ("span", "token_labels", "token_flags")  # logits per token, not per text
-POOLINGS = ("mean", "cls", "mean_first")
+_POOLING_WEIGHT = re.compile(r"pooling\.weight|poolings\..+\.weight")
 # problem_type of transformers -> our task
 _PROBLEM_TYPES = {
     "single_label_classification": "single_label",
@@ -75,6 +79,10 @@ class HeadSpec:
     if it beats "no answer" by more than ``margin``. ``input`` says what the second segment holds
     beside the text that is judged: nothing ("text"), the turns before it ("turn"), or what
     `affectrt.export.recipes.multitask` says of "cause" and "reply".
+
+    ``layer`` is how many of the encoder's layers the head reads behind, from 0, the embeddings; all
+    of them if not given. A final norm belongs to the last one. ``pooling`` is one of `POOLINGS`,
+    that of the model if not given.
     """
 
     name: str
@@ -87,6 +95,8 @@ class HeadSpec:
     input: str = "text"
     ranges: tuple[tuple[float, float], ...] | None = None
     margin: float | None = None
+    layer: int | None = None
+    pooling: str | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """The head as ``affectrt.json`` has it."""
@@ -108,63 +118,119 @@ class HeadSpec:
             head["ranges"] = [list(bounds) for bounds in self.ranges]
         if self.margin is not None:
             head["margin"] = self.margin
+        if self.layer is not None:
+            head["layer"] = self.layer
+        if self.pooling is not None:
+            head["pooling"] = self.pooling
         return head
 
 
 class PooledEncoder(nn.Module):
     """A Hugging Face encoder, pooling over the unpadded tokens, and linear heads.
 
-    Pooling is "mean", "cls", or "mean_first": the mean over the first segment with its special
-    tokens, which for a single text is the mean over all of them. Heads of `TOKEN_TASKS` read every
-    token instead.
+    `pooling` is one of `POOLINGS` and that of heads that have none of their own; "attention" has
+    `pooling_heads` scores a token. Heads of `TOKEN_TASKS` read every token instead.
     """
 
-    def __init__(self, encoder: Any, heads: Sequence[HeadSpec], pooling: str = "mean") -> None:
+    def __init__(
+        self,
+        encoder: Any,
+        heads: Sequence[HeadSpec],
+        pooling: str = "mean",
+        pooling_heads: int = 4,
+    ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ExportError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         self.encoder: Any = encoder
-        self.pooling = pooling
+        self.pooling_kind = pooling
         self.specs = tuple(heads)
+        self.layers = int(encoder.config.num_hidden_layers)
         width = encoder.config.hidden_size
+        self._check_readings()
         self.dropout = nn.Dropout(0.1)
+        if pooling in WITH_ATTENTION:
+            self.pooling = AttentionPooling(width, pooling_heads)
+        self.poolings = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         for spec in heads:
+            if spec.pooling in WITH_ATTENTION:
+                self.poolings[spec.name] = AttentionPooling(width, pooling_heads)
             head = nn.Linear(width, len(spec.labels))
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
             self.heads[spec.name] = head
 
+    def _check_readings(self) -> None:
+        for kind in (self.pooling_kind, *(s.pooling for s in self.specs if s.pooling is not None)):
+            if kind not in POOLINGS:
+                raise ExportError(f"pooling {kind!r} is not one of {', '.join(POOLINGS)}")
+        for spec in self.specs:
+            whole = isinstance(spec.layer, int) and not isinstance(spec.layer, bool)
+            if spec.layer is not None and not (whole and 0 <= spec.layer <= self.layers):
+                raise ExportError(
+                    f"head {spec.name!r} reads behind layer {spec.layer!r}; the encoder has 0 to "
+                    f"{self.layers}"
+                )
+            if spec.task in TOKEN_TASKS and spec.pooling is not None:
+                raise ExportError(f"head {spec.name!r} reads every token and has no pooling")
+
+    @property
+    def depth(self) -> int:
+        """The deepest layer that a head reads behind; those after it are of no use."""
+        return max((self._layer(spec) for spec in self.specs), default=self.layers)
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Logits by output name, ``float32 [batch, labels]``, or ``[batch, tokens, labels]``."""
-        return self.logits(*self.encode(input_ids, attention_mask, token_type_ids))
+        return self.logits(self.encode(input_ids, attention_mask, token_type_ids)[0])
 
     def encode(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The last hidden states, ``[batch, tokens, width]``, and the pooled ones."""
-        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden = self.encoder(input_ids, attention_mask=attention_mask, **extra).last_hidden_state
-        if self.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            if self.pooling == "mean_first" and token_type_ids is not None:
-                mask = mask * (token_type_ids == 0).unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
-        return hidden, pooled
+    ) -> tuple[list[Tensor], Tensor]:
+        """What each head reads, ``[batch, width]`` or ``[batch, tokens, width]``, the same tensor
+        where it is the same; and the vector of each row, the model's own pooling behind layer
+        `depth`."""
+        extra: dict[str, Any] = {}
+        if token_type_ids is not None:
+            extra["token_type_ids"] = token_type_ids
+        if any(self._layer(spec) < self.layers for spec in self.specs):
+            extra["output_hidden_states"] = True
+        found = self.encoder(input_ids, attention_mask=attention_mask, **extra)
+        read: dict[tuple[int, str | None, str], Tensor] = {}
 
-    def logits(self, hidden: Tensor, pooled: Tensor) -> dict[str, Tensor]:
-        """What `forward` returns, of what `encode` does."""
-        pooled = self.dropout(pooled)
-        if any(h.task in TOKEN_TASKS for h in self.specs):
-            hidden = self.dropout(hidden)
+        def reading(layer: int, kind: str | None, owner: str) -> Tensor:
+            attention: Any = None
+            if kind in WITH_ATTENTION:
+                attention = self.poolings[owner] if owner else self.pooling
+            else:
+                owner = ""
+            key = layer, kind, owner
+            if key not in read:
+                last = layer == self.layers
+                hidden = found.last_hidden_state if last else found.hidden_states[layer]
+                if kind is not None:
+                    hidden = pooled(kind, hidden, attention_mask, token_type_ids, attention)
+                read[key] = hidden
+            return read[key]
+
+        def of_head(spec: HeadSpec) -> Tensor:
+            if spec.task in TOKEN_TASKS:
+                return reading(self._layer(spec), None, "")
+            owner = spec.name if spec.pooling is not None else ""
+            return reading(self._layer(spec), spec.pooling or self.pooling_kind, owner)
+
+        return list(map(of_head, self.specs)), reading(self.depth, self.pooling_kind, "")
+
+    def logits(self, read: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What `forward` returns, of what `encode` says that each head reads."""
+        dropped = {id(x): self.dropout(x) for x in {id(x): x for x in read}.values()}
         return {
-            h.output: self.heads[h.name](hidden if h.task in TOKEN_TASKS else pooled)
-            for h in self.specs
+            spec.output: self.heads[spec.name](dropped[id(x)])
+            for spec, x in zip(self.specs, read, strict=True)
         }
+
+    def _layer(self, spec: HeadSpec) -> int:
+        return self.layers if spec.layer is None else spec.layer
 
 
 class _HfClassifier(nn.Module):
@@ -223,7 +289,7 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
     elif _kind(path, config, weights) == "tokens":
         model, heads = _hf_token_classifier(path, config, weights)
         if isinstance(model, PooledEncoder):
-            own = {"pooling": model.pooling, "heads": [asdict(h) for h in heads]}
+            own = {"pooling": model.pooling_kind, "heads": [asdict(h) for h in heads]}
             config = {**config, "affectrt": own}
     else:
         model, heads = _hf_classifier(path, config, weights)
@@ -259,7 +325,7 @@ def save_pooled_checkpoint(
     config = model.encoder.config.to_dict()
     config.pop("_name_or_path", None)  # where the base lay is nobody's business
     config["affectrt"] = {
-        "pooling": model.pooling,
+        "pooling": model.pooling_kind,
         "heads": [asdict(h) for h in model.specs],
         "card": card or {},
     }
@@ -308,17 +374,20 @@ def _pooled(
     own = config["affectrt"]
     heads = head_specs(path, own)
     whole = network_config(path, config)
-    if own.get("pooling") == "mean_first" and not FAMILIES[config["model_type"]]:
+    kinds = {own.get("pooling"), *(h.pooling for h in heads)} & set(OF_FIRST_SEGMENT)
+    if kinds and not FAMILIES[config["model_type"]]:
         raise ExportError(
-            f'{path / "config.json"}: pooling "mean_first" goes by token types, which model_type '
-            f'{config["model_type"]!r} has not; use "mean" or "cls"'
+            f"{path / 'config.json'}: pooling {min(map(str, kinds))!r} goes by token types, which "
+            f'model_type {config["model_type"]!r} has not; use "mean", "cls" or "attention"'
         )
+    scores = [len(w) for name, w in weights.items() if _POOLING_WEIGHT.fullmatch(name)]
 
     from_config: Any = AutoModel.from_config
 
     def build() -> nn.Module:
         encoder = from_config(whole, **PLAIN_ATTENTION, **_no_pooler(config))
-        return PooledEncoder(encoder, heads, own.get("pooling", "mean"))
+        kind = own.get("pooling", "mean")
+        return PooledEncoder(encoder, heads, kind, scores[0] if scores else 4)
 
     return built(path, weights, build), heads
 

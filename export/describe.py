@@ -119,7 +119,7 @@ def _kind(checkpoint: LoadedCheckpoint) -> str:
     if isinstance(model, OnnxNetwork):
         return "an existing ONNX model"
     if isinstance(model, PooledEncoder) and checkpoint.own_config:
-        return f"an encoder with {len(checkpoint.heads)} heads, pooling {model.pooling}"
+        return f"an encoder with {len(checkpoint.heads)} heads, pooling {model.pooling_kind}"
     if any(h.task in TOKEN_TASKS for h in checkpoint.heads):
         return "a token classifier"
     return "a sequence classifier"

@@ -31,8 +31,8 @@ def make_manifest(
     """The manifest without ``files`` and ``parity``.
 
     What the checkpoint's card says (``config.json``: ``affectrt.card`` with ``description``,
-    ``version``, ``licence``, ``data``, ``recipe``, ``metrics`` of the first head or by head name)
-    is taken over.
+    ``version``, ``licence``, ``data``, ``recipe``, ``metrics`` of the first head or by head name,
+    ``head_data``, by head name the names of its entries of ``data``) is taken over.
     """
     manifest = _manifest(checkpoint, checkpoint.family, name, precision, recipe, entries)
     manifest |= {"modality": "text", "input": {"max_tokens": checkpoint.max_tokens}}
@@ -96,6 +96,7 @@ def _manifest(
     made = card.get("recipe")
     manifest["recipe"] = f"{made} && {recipe}" if isinstance(made, str) and made else recipe
     _add_metrics(manifest["heads"], card.get("metrics"))
+    _add_data(manifest["heads"], data, card.get("head_data"))
     return manifest
 
 
@@ -211,7 +212,7 @@ def same_heads(
 
 def _identity(head: HeadSpec) -> dict[str, Any]:
     manifest = head.to_manifest()
-    keys = ("task", "labels", "output", "input", "ranges", "margin")
+    keys = ("task", "labels", "output", "input", "ranges", "margin", "layer", "pooling")
     return {key: manifest.get(key) for key in keys}
 
 
@@ -227,6 +228,20 @@ def _objects(value: object) -> list[dict[str, Any]]:
             for k, v in value.items()
         ]
     return [dict(v) for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+
+
+def _add_data(
+    heads: list[dict[str, Any]], data: Sequence[Mapping[str, Any]], by_head: object
+) -> None:
+    """The names of each head's data, and their licences as one text."""
+    licences = {d["name"]: d["licence"] for d in data if d.get("name") and d.get("licence")}
+    for head in heads:
+        names = by_head.get(head["name"]) if isinstance(by_head, Mapping) else None
+        if isinstance(names, list) and names:
+            head["data"] = list(map(str, names))
+            told = dict.fromkeys(licences[name] for name in head["data"] if name in licences)
+            if told:
+                head["licence"] = "; ".join(map(str, told))
 
 
 def _add_metrics(heads: list[dict[str, Any]], metrics: object) -> None:

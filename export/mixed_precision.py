@@ -243,7 +243,7 @@ def make_bar(max_loss: float | None, max_flips: float | None, precision: str) ->
 def bars_of(bar: Bar) -> Bars:
     """The bars of int8, but for the one that the caller set."""
     if bar.kind == "flips":
-        return replace(BARS["int8"], max_flip_rate=bar.bound, max_flipped_rows=0.0)
+        return replace(BARS["int8"], max_flip_rate=bar.bound, max_flipped_rows=1.0)
     return replace(BARS["int8"], max_metric_loss=bar.bound)
 
 

@@ -48,7 +48,7 @@ _PRECISIONS: dict[str, tuple[int, int] | None] = {
     "int8-accurate": (127, 16),
 }
 ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
-_OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
+_OF_A_LAYER = re.compile(r"(^|\.)layers?\.(\d+)\.")
 # Matrices of one layer that are multiplied as one.
 _TOGETHER = (
     ("query", "key", "value"),
@@ -171,8 +171,18 @@ def float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.floa
         # A pooled checkpoint's heads read the tokens themselves, not the encoder's own pooler.
         if not tensor.is_floating_point() or (pooled and ".pooler." in name):
             continue
+        if isinstance(model, PooledEncoder) and _is_beyond(name, model):
+            continue
         tensors[name] = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
     return tensors
+
+
+def _is_beyond(name: str, model: PooledEncoder) -> bool:
+    """Whether it stands behind the deepest layer that a head reads."""
+    layer = _OF_A_LAYER.search(name)
+    if layer is not None:
+        return int(layer[2]) >= model.depth
+    return "final_norm." in name and model.depth < model.layers
 
 
 def is_table(name: str, tensor: npt.NDArray[np.float32]) -> bool:

@@ -58,8 +58,8 @@ class _Traced(nn.Module):
         if len(self.names) == len(self.outputs):
             logits = self.model(input_ids, attention_mask, token_type_ids)
             return tuple(logits[output] for output in self.outputs)
-        hidden, pooled = self.model.encode(input_ids, attention_mask, token_type_ids)
-        logits = self.model.logits(hidden, pooled)
+        read, pooled = self.model.encode(input_ids, attention_mask, token_type_ids)
+        logits = self.model.logits(read)
         return (*(logits[output] for output in self.outputs), pooled)
 
 

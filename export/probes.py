@@ -25,8 +25,9 @@ from safetensors.torch import save_file
 
 from affectrt.errors import ExportError, NotFoundError
 
-from .checkpoint import FAMILIES, POOLINGS, HeadSpec
+from .checkpoint import FAMILIES, HeadSpec
 from .checkpoint_files import read_json, read_weights
+from .pooling import POOLINGS
 
 Floats = npt.NDArray[np.float32]
 

@@ -28,37 +28,12 @@ from affectrt.errors import ExportError
 
 from .checkpoint import TOKEN_TASKS, HeadSpec, head_specs
 from .checkpoint_files import PLAIN_ATTENTION, built, network_config, read_json, read_weights
+from .pooling import MASKED, AttentionPooling
 
 SAMPLE_RATE = 16000  # Hz
 FRAMES_PER_SECOND = 100
 FRAMES_PER_TOKEN = 2
 POOLING = "attention"
-_MASKED = -1e4  # of a score: its exponential is 0, in bfloat16 too
-
-
-class AttentionPooling(nn.Module):
-    """Tokens to one vector, each `heads`-th of its columns a mean with weights of its own.
-
-    Head h has the scores ``tokens @ weight[h]``; softmax over a clip's tokens makes them
-    the weights of columns ``h * width / heads`` to ``(h + 1) * width / heads``. A bias would change
-    nothing.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        if heads < 1 or width % heads:
-            raise ExportError(f"{heads} pooling heads do not divide the width {width}")
-        self.weight = nn.Parameter(torch.zeros(heads, width))
-
-    def forward(self, tokens: Tensor, known: Tensor) -> Tensor:
-        """``[batch, tokens, width]`` and which tokens there are, ``bool [batch, tokens]``, to
-        ``[batch, width]``."""
-        batch, length, width = tokens.shape
-        heads = len(self.weight)
-        scores = (tokens @ self.weight.T).float().masked_fill(~known.unsqueeze(-1), _MASKED)
-        weights = scores.softmax(1).to(tokens.dtype)
-        parts = tokens.view(batch, length, heads, width // heads)
-        return torch.einsum("bth,bthc->bhc", weights, parts).reshape(batch, width)
 
 
 class SpeechEncoder(nn.Module):
@@ -107,7 +82,7 @@ class SpeechEncoder(nn.Module):
         tokens = (frames + 1) // FRAMES_PER_TOKEN
         known = torch.arange(x.shape[1], device=x.device) < tokens.unsqueeze(1)
         mask = torch.zeros(known.shape, dtype=x.dtype, device=x.device)
-        mask = mask.masked_fill(~known, _MASKED)[:, None, None, :]
+        mask = mask.masked_fill(~known, MASKED)[:, None, None, :]
         for layer in encoder.layers:
             x = layer(x, mask)
             x = x[0] if isinstance(x, tuple) else x  # transformers before 5

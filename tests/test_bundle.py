@@ -112,7 +112,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(enc
 BEYOND_SCHEMA = re.compile(
     r"stands twice|is also|(thresholds|ranges) for \d+ labels|two heads are named|levels deep"
     r"|not below its highest|the name of a kind of span|since it follows|followed by its I-"
-    r"|which is not there|affectrt\.json says \d|SHA-256"
+    r"|have one output|which is not there|affectrt\.json says \d|SHA-256"
 )
 
 
@@ -221,6 +221,7 @@ NEW_KEYS = st.sampled_from(
         ),
         *("weights", "onnx", "thresholds", "calibration", "unsure_below", "metrics", "temperature"),
         *("input", "ranges", "margin", "embedding", "kind", "normalise", "max_tokens", "window"),
+        *("layer", "pooling"),
         *("notice", "non_commercial", "checkpoint", "sha256", "bytes", "weights.safetensors"),
         *("a/b", "../a", "a//b", "/a", "a/", ".a", "a.", "a\\b", "affectrt.json", "é", "a\n", ""),
     ]
@@ -253,7 +254,8 @@ HEADS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"task": "token_labels", "labels": ["O", "B-x", "I-x", "B-y z", "I-y z"]},
         ("thresholds", "unsure_below"),
     ),
-    ({"task": "token_flags", "input": "reply"}, ("unsure_below",)),
+    ({"task": "token_flags", "input": "reply", "layer": 1024}, ("unsure_below",)),
+    ({"layer": 0, "pooling": "attention_first"}, ()),
 ]
 
 
@@ -316,6 +318,21 @@ BOUNDS: list[tuple[tuple[Any, ...], Any, bool]] = [
     (("heads", 0, "calibration", "temperature"), 1000, True),
     (("heads", 0, "calibration", "temperature"), 1000.1, False),
     (("heads", 0, "unsure_below"), None, True),
+    (("heads", 0, "layer"), 0, True),
+    (("heads", 0, "layer"), 1025, False),
+    (("heads", 0, "layer"), -1, False),
+    (("heads", 0, "layer"), None, False),
+    (("heads", 0, "pooling"), "attention", True),
+    (("heads", 0, "pooling"), "max", False),
+    (("heads", 0, "pooling"), "Mean", False),
+    (("heads", 0, "pooling"), 1, False),
+    (("heads", 0, "input"), "", False),
+    (("heads", 0, "margin"), 0, False),
+    (("heads", 0, "ranges"), [[0, 1], [0, 1]], False),
+    (("model", "embedding"), "x", True),
+    (("model", "embedding"), "", False),
+    (("model", "embedding"), "x\n", False),
+    (("model", "embedding"), "x" * 257, False),
     (("heads", 0, "metrics"), [{}] * 1024, True),
     (("heads", 0, "metrics"), [{}] * 1025, False),
     (("heads", 0, "data"), ["x", 1], True),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from xml.etree import ElementTree
 import pytest
 from command import assert_one_error, records
 
+import affectrt
 from affectrt.cli.analyze import to_json
 from affectrt.results import HeadResult, Heads, Label, Result
 
@@ -411,6 +414,7 @@ def test_info(run: Any, two_headed_model: Path) -> None:
     for part in ("two-headed 0.0.1", "Apache-2.0", "macro-F1", "valence, arousal", "sha256"):
         assert part in out
     assert "NON-COMMERCIAL" not in out
+    assert re.search(r"reads +a text\n", out)
     code, out, _ = run("info", "--json", two_headed_model)
     assert code == 0
     record = json.loads(out)
@@ -431,6 +435,39 @@ def test_info_shouts_about_non_commercial_models(run: Any, made: Any) -> None:
     assert code == 0
     assert "NON-COMMERCIAL" in out
     assert "CC-BY-NC-4.0" in out
+
+
+def test_info_of_the_embedded_model_tells_all_of_every_head(run: Any) -> None:
+    code, out, _ = run("info", "text")
+    assert code == 0
+    heads = dict(re.findall(r"^head (\S+)\n((?:.+\n)+)", out, re.MULTILINE))
+    assert list(heads) == list(affectrt.load("text").heads)
+    for name, told in heads.items():
+        for row in ("task", "reads", "labels", "metric", "parity"):
+            assert re.search(rf"^ *{row} ", told, re.MULTILINE), (name, row)
+    assert "valence 1 to 5" in heads["vad"]
+    assert "each score that reaches its number" in heads["emotion"]
+    assert "may have caused the emotion" in heads["cause"]
+    assert "rows decided otherwise" in heads["cause"]
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [], [1], {}, {"a": [{"b": None}]}, True])
+def test_info_prints_whatever_free_form_values_a_file_has(
+    run: Any, two_headed_model: Path, tmp_path: Path, value: Any
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(two_headed_model, folder)
+    manifest = json.loads((folder / "affectrt.json").read_text(encoding="utf-8"))
+    entries = {"head": "emotion", "metrics": {"f1": value}, "flipped_rows": value, "rows": value}
+    manifest["parity"] = {"heads": [value, entries, {**entries, "metrics": {"f1": entries}}]}
+    manifest["parity"]["data"] = manifest["parity"]["precision"] = value
+    manifest["data"] = [{"name": value, "licence": value}]
+    manifest["heads"][0] |= {"metrics": [{"data": value, "rows": value, "f1": value}]}
+    manifest["heads"][0]["data"] = ["toy", value]
+    (folder / "affectrt.json").write_text(json.dumps(manifest), encoding="utf-8")
+    code, out, err = run("info", folder)
+    assert (code, err) == (0, "")
+    assert re.search(r"^ *data +toy", out, re.MULTILINE)
 
 
 def test_info_of_a_plain_export(run: Any, lexicon_model: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_turn_says_what_the_model_has(model: Model) -> None:
     first = conversation.add("A", "i lost the job today !")
     assert first.vad is not None
     assert set(first.vad) == {"valence", "arousal", "dominance"}
-    signs = {name: sign for name, sign, _ in affectrt._core.emotion_families()}
+    signs = dict(affectrt._core.emotion_families())
     assert first.point.mix is not None
     mix = first.point.mix
     assert first.valence == pytest.approx(sum(signs[name] * part for name, part in mix.items()))

@@ -166,6 +166,8 @@ def test_odd_one_out(model: Model) -> None:
 
 # ---------------------------------------------------------------------------------------- retrieval
 
+VERBS = ("I love", "I lost", "We broke", "She found", "They hate", "He forgot")
+NOUNS = ("cat", "train", "book", "rain", "friend", "house", "song", "letter", "dream", "game")
 EXAMPLES = [
     ("I miss my grandmother so much", "sadness"),
     ("My dog died last night", "sadness"),
@@ -263,6 +265,16 @@ def test_libraries_find_the_same(model: Model, index: Index, library: Any) -> No
     for found, wanted in zip(other.search("We won"), index.search("We won"), strict=True):
         assert found.text == wanted.text
         assert found.similarity == pytest.approx(wanted.similarity, abs=1e-3)
+    things = [f"{verb} the {noun} {n}" for verb in VERBS for noun in NOUNS for n in range(5)]
+    exact = Index(model, things, ["joy"] * len(things))
+    large = Index(model, things, ["joy"] * len(things), library=library)
+    queries = model.embed(["I found a cat", "Nobody likes the rain", "They broke it"])
+    places, found_at = large._nearest(queries, 20)
+    wanted_at, similarities = exact._nearest(queries, 20)
+    recall = [len(set(a) & set(b)) / 20 for a, b in zip(places, wanted_at, strict=True)]
+    assert min(recall) >= 0.8
+    assert (np.diff(found_at, axis=1) <= 1e-6).all()
+    assert np.abs(found_at[:, 0] - similarities[:, 0]).max() < 1e-3
 
 
 def test_an_index_of_another_model(model: Model, index: Index, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def test_existing_targets_are_kept(random_checkpoint: Random, tmp_path: Path) ->
 def test_a_product_beyond_the_bars_is_not_written(
     random_checkpoint: Random, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = parity_module.Bars(1e-12, 1e-12, 0.0, 0.0, 0.0)
+    strict = parity_module.Bars(1e-12, 1e-12, 0.0, 0.0)
     monkeypatch.setitem(parity_module.BARS, "fp32", strict)
     out = tmp_path / "x.affect"
     with pytest.raises(ExportError, match=r"not written.*max \|logit difference\| .*bar .*e-12"):

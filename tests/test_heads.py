@@ -199,7 +199,7 @@ def test_bad_passes_are_refused(native: Path, tokens: Tokens) -> None:
         ((ids, types, len(ids), None), "cannot be those of its text"),
         ((ids, types, count, offsets[1:]), "offsets for the"),
         ((ids + 10**6, types, count, offsets), "is not one of the"),
-        ((ids, types + 1, count, offsets), "begins with token type 1"),
+        ((ids, np.ones_like(types), count, offsets), "begins with token type 1"),
         ((ids, types, count, offsets.T[:1]), "must be an array"),
     ]
     for one, message in bad:

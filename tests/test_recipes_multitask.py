@@ -76,7 +76,7 @@ def test_every_head_from_packs_to_checkpoint(data: Path, base: Path, tmp_path: P
     loaded = load_checkpoint(tmp_path / "checkpoint")
     specs = {h.name: h for h in loaded.heads}
     assert isinstance(loaded.model, PooledEncoder)
-    assert loaded.model.pooling == "mean_first"
+    assert loaded.model.pooling_kind == "mean_first"
     assert {h.task for h in loaded.heads} == {
         *("single_label", "multi_label", "ordinal", "regression"),
         *("span", "token_labels", "token_flags"),

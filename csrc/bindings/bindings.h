@@ -22,6 +22,7 @@ void bind_errors(pybind11::module_& m);  // model.cc: Error(kind) -> affectrt.er
 void bind_tokenizer(pybind11::module_& m);
 void bind_model(pybind11::module_& m);          // model.cc
 void bind_conversation(pybind11::module_& m);   // conversation.cc; after the two above
+void bind_label_maps(pybind11::module_& m);     // label_maps.cc
 void bind_speech(pybind11::module_& m);         // speech.cc
 void bind_features(pybind11::module_& m);       // features.cc
 void bind_fusion(pybind11::module_& m);         // fusion.cc

@@ -117,38 +117,39 @@ PyTurnAnswer to_python(const ConversationPlan& plan, TurnAnswer answer) {
 
 // Answers are Python's before anything is changed.
 std::vector<PyTurnAnswer> added(const std::vector<Conversation::Addition>& additions,
-                                const py::object& progress) {
+                                const py::object& progress, bool embeddings) {
   std::vector<PyTurnAnswer> made;
   Interrupts interrupts(progress);
   interrupts.run([&](const std::function<bool(size_t, size_t)>& going) {
-    Conversation::add(additions, going, [&](std::vector<TurnAnswer>& answers) {
+    const auto finish = [&](std::vector<TurnAnswer>& answers) {
       const py::gil_scoped_acquire gil;
       for (size_t i = 0; i < answers.size(); ++i) {
         made.push_back(to_python(additions[i].to->plan(), std::move(answers[i])));
       }
-    });
+    };
+    Conversation::add(additions, going, finish, embeddings);
   });
   return made;
 }
 
 std::vector<PyTurnAnswer> add(Conversation& to, const std::vector<py::tuple>& list,
-                              const py::object& progress) {
+                              const py::object& progress, bool embeddings) {
   const Turns turns = turns_of(list);
   std::vector<Conversation::Addition> additions;
   for (const NewTurn& turn : turns.views()) additions.push_back({&to, turn});
-  return added(additions, progress);
+  return added(additions, progress, embeddings);
 }
 
 // Of many: (conversation, speaker, text, emotion or None).
-std::vector<PyTurnAnswer> add_turns(const std::vector<py::tuple>& list,
-                                    const py::object& progress) {
+std::vector<PyTurnAnswer> add_turns(const std::vector<py::tuple>& list, const py::object& progress,
+                                    bool embeddings) {
   Turns turns;
   for (const py::tuple& turn : list) turns.add(turn, 1);
   std::vector<Conversation::Addition> additions;
   for (size_t i = 0; i < list.size(); ++i) {
     additions.push_back({list[i][0].cast<Conversation*>(), turns.views()[i]});
   }
-  return added(additions, progress);
+  return added(additions, progress, embeddings);
 }
 
 py::object scores(const Conversation& of, const std::vector<py::tuple>& list, int64_t at,
@@ -157,6 +158,19 @@ py::object scores(const Conversation& of, const std::vector<py::tuple>& list, in
   Interrupts interrupts(progress);
   return head_scores_object(interrupts.run([&](const std::function<bool(size_t, size_t)>& going) {
     return of.judge(turns.views(), at, head, going);
+  }));
+}
+
+py::object expect(const Conversation& of, const py::object& speaker, const py::object& emotion,
+                  const py::object& personality, int32_t head) {
+  Conversation::Replier replier;
+  replier.speaker = utf8_view(speaker, "the speaker");
+  replier.emotion = utf8_view(emotion, "the emotion");
+  replier.personality = utf8_view(personality, "the personality");
+  const py::object no_progress = py::none();
+  Interrupts interrupts(no_progress);
+  return head_scores_object(interrupts.run([&](const std::function<bool(size_t, size_t)>& going) {
+    return of.expect(replier, head, going);
   }));
 }
 
@@ -172,14 +186,6 @@ py::list said(const Conversation& of) {
     turns.append(py::make_tuple(one.turn, one.speaker, one.text));
   }
   return turns;
-}
-
-py::list emotion_families() {
-  py::list families;
-  for (const EmotionFamily& family : kEmotionFamilies) {
-    families.append(py::make_tuple(family.name, family.valence, family.labels));
-  }
-  return families;
 }
 
 }  // namespace
@@ -213,10 +219,11 @@ void bind_conversation(py::module_& m) {
           py::arg("model"), py::arg("state"))
       .def(
           "add",
-          [](Conversation& to, const std::vector<py::tuple>& turns, const py::object& progress) {
-            return as_call([&] { return add(to, turns, progress); });
+          [](Conversation& to, const std::vector<py::tuple>& turns, const py::object& progress,
+             bool embeddings) {
+            return as_call([&] { return add(to, turns, progress, embeddings); });
           },
-          py::arg("turns"), py::arg("progress") = py::none())
+          py::arg("turns"), py::arg("progress") = py::none(), py::arg("embeddings") = false)
       .def(
           "scores",
           [](const Conversation& of, const std::vector<py::tuple>& turns, int64_t at, int32_t head,
@@ -224,6 +231,13 @@ void bind_conversation(py::module_& m) {
             return as_call([&] { return scores(of, turns, at, head, progress); });
           },
           py::arg("turns"), py::arg("at"), py::arg("head"), py::arg("progress") = py::none())
+      .def(
+          "expect",
+          [](const Conversation& of, const py::object& speaker, const py::object& emotion,
+             const py::object& personality, int32_t head) {
+            return as_call([&] { return expect(of, speaker, emotion, personality, head); });
+          },
+          py::arg("speaker"), py::arg("emotion"), py::arg("personality"), py::arg("head"))
       .def(
           "arc",
           [](const Conversation& of, size_t most) {
@@ -240,11 +254,10 @@ void bind_conversation(py::module_& m) {
 
   m.def(
       "add_turns",
-      [](const std::vector<py::tuple>& additions, const py::object& progress) {
-        return as_call([&] { return add_turns(additions, progress); });
+      [](const std::vector<py::tuple>& additions, const py::object& progress, bool embeddings) {
+        return as_call([&] { return add_turns(additions, progress, embeddings); });
       },
-      py::arg("additions"), py::arg("progress") = py::none());
-  m.def("emotion_families", &emotion_families);
+      py::arg("additions"), py::arg("progress") = py::none(), py::arg("embeddings") = false);
   m.def(
       "_make_pass",
       [](const Tokenizer& tokenizer, const std::string& text, const std::vector<Line>& lines) {

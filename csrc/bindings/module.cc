@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_tokenizer(m);
   affectrt::bind_model(m);
   affectrt::bind_conversation(m);
+  affectrt::bind_label_maps(m);
   affectrt::bind_speech(m);
   affectrt::bind_features(m);
   affectrt::bind_fusion(m);

@@ -55,6 +55,14 @@ constexpr std::pair<const char*, FeatureKind> kFeatures[] = {
 };
 constexpr std::string_view kWindows[] = {"povey", "hanning", "hamming"};
 
+constexpr std::pair<const char*, Pooling> kPoolings[] = {
+    {"mean", Pooling::kMean},
+    {"cls", Pooling::kFirstToken},
+    {"mean_first", Pooling::kMeanFirst},
+    {"attention", Pooling::kAttention},
+    {"attention_first", Pooling::kAttentionFirst},
+};
+
 // One of a table's names. A name that is none may be of a newer version.
 template <class Value, size_t kSize>
 Value read_name(const JsonField& field, const std::pair<const char*, Value> (&names)[kSize]) {
@@ -188,6 +196,20 @@ Head read_head(const JsonField& field, bool speech) {
     if (head.task != Task::kSpan) margin->fail("only a span head has a margin; leave it out");
     head.margin = static_cast<float>(margin->number(-kMaxValue, kMaxValue));
   }
+  for (const char* key : {"layer", "pooling"}) {
+    const auto own = field.find(key);
+    if (speech && own) own->fail("heads of a speech model have none of their own; leave it out");
+  }
+  if (const auto layer = field.find("layer")) {
+    head.layer = static_cast<int32_t>(layer->integer(0, kManifestMaxLayers));
+  }
+  if (const auto pooling = field.find("pooling")) {
+    if (reads_tokens(head.task)) {
+      pooling->fail(std::string("a ") + task_name(head.task) +
+                    " head reads every token; leave it out");
+    }
+    head.pooling = read_name(*pooling, kPoolings);
+  }
   if (const auto metrics = field.find("metrics")) check_objects(*metrics);
   if (const auto data = field.find("data")) data->items(0, kMaxListed, "data sets");
   if (const auto licence = field.find("licence")) licence->text(0, kMaxTextLength);
@@ -202,6 +224,12 @@ void read_heads(const JsonField& field, Manifest* manifest) {
   for (const Head& head : manifest->heads) {
     if (!seen.insert(head.name).second) {
       field.fail("two heads are named '" + head.name + "'; each name must be unique");
+    }
+    const Head& first = *std::find_if(manifest->heads.begin(), manifest->heads.end(),
+                                      [&](const Head& one) { return one.output == head.output; });
+    if (first.layer != head.layer || first.pooling != head.pooling) {
+      field.fail("heads '" + first.name + "' and '" + head.name +
+                 "' have one output, but another layer or pooling; one output reads one thing");
     }
   }
 }
@@ -357,6 +385,14 @@ void read_provenance(const JsonField& root, Manifest* manifest) {
 const char* task_name(Task task) { return name_of(task, kTasks); }
 const char* input_name(HeadInput input) { return name_of(input, kInputs); }
 const char* feature_name(FeatureKind kind) { return name_of(kind, kFeatures); }
+const char* pooling_name(Pooling pooling) { return name_of(pooling, kPoolings); }
+
+std::optional<Pooling> pooling_named(std::string_view name) {
+  for (const auto& [known, pooling] : kPoolings) {
+    if (name == known) return pooling;
+  }
+  return std::nullopt;
+}
 
 Manifest parse_manifest(std::string_view affectrt_json, const std::string& origin) {
   JsonLimits limits;

@@ -12,6 +12,7 @@ namespace affectrt {
 // Bounds of FORMAT.md, section 3.
 constexpr int64_t kManifestMaxTokens = 1'048'576;
 constexpr int64_t kManifestMaxLabels = 10'000;
+constexpr int64_t kManifestMaxLayers = 1024;
 
 enum class Task {
   kSingleLabel,
@@ -60,6 +61,19 @@ struct AudioInput {
   }
 };
 
+// What a row is pooled from: its first token, the mean of all tokens, or means that learnt weights
+// make (`affectrt.export.attention_pooling`); "first": of the tokens of the first segment, of type
+// 0.
+enum class Pooling { kFirstToken, kMean, kMeanFirst, kAttention, kAttentionFirst };
+const char* pooling_name(Pooling pooling);
+std::optional<Pooling> pooling_named(std::string_view name);
+constexpr bool reads_first_segment(Pooling pooling) {
+  return pooling == Pooling::kMeanFirst || pooling == Pooling::kAttentionFirst;
+}
+constexpr bool has_attention(Pooling pooling) {
+  return pooling == Pooling::kAttention || pooling == Pooling::kAttentionFirst;
+}
+
 struct ValueRange {
   float low;
   float high;
@@ -79,6 +93,9 @@ struct Head {
   std::optional<float> unsure_below;  // bound on the confidence of the top answer
   std::vector<ValueRange> ranges;     // regression: one per label, or empty
   float margin = 0.0F;                // span: by how much it must beat "no answer"
+  // How many layers of the encoder it reads behind, 0: the embeddings; empty: all of them.
+  std::optional<int32_t> layer;
+  std::optional<Pooling> pooling;  // empty: the model's own; never of heads that read tokens
 };
 
 // An entry that the manifest vouches for.

@@ -325,6 +325,14 @@ affectrt_model_predict(const affectrt_model* model, const affectrt_text* texts, 
                        const affectrt_analyse_options* options, uint32_t head,
                        const affectrt_buffers* buffers) AFFECTRT_NOEXCEPT;
 
+/* Where a label, or a word for an emotion, belongs in the map "goemotions" (28 emotions), "ekman"
+ * (seven), "sentiment" or "families"; AFFECTRT_INPUT for another one. *mapped lives as long as the
+ * library; NULL where nothing says. The probability that one of a group of labels holds is the sum
+ * of their scores where labels exclude one another (AFFECTRT_SINGLE_LABEL, AFFECTRT_ORDINAL), else
+ * 1 - prod(1 - score); the group is decided where one of its labels is. ABI 1.1. */
+AFFECTRT_API affectrt_status affectrt_map_label(const char* map, const char* label,
+                                                const char** mapped) AFFECTRT_NOEXCEPT;
+
 /* --------------------------------------------------------------------------------------- sound */
 
 /* Samples as float, full scale from -1 to 1. Since 1.2, as all of sound. */

@@ -462,6 +462,14 @@ class Conversation {
   detail::Handle<affectrt_conversation, affectrt_conversation_destroy> handle_;
 };
 
+// As affectrt_map_label(); empty where nothing says.
+inline std::optional<std::string_view> map_label(const std::string& map, const std::string& label) {
+  const char* mapped = nullptr;
+  detail::check(affectrt_map_label(map.c_str(), label.c_str(), &mapped));
+  if (mapped == nullptr) return std::nullopt;
+  return mapped;
+}
+
 struct SpeechStreamOptions {
   int32_t sample_rate = 0;  // Hz
   int32_t channels = 1;     // interleaved

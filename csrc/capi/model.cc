@@ -10,6 +10,7 @@
 #include "capi/call.h"
 #include "capi/handles.h"
 #include "runtime/model_json.h"
+#include "tasks/label_map.h"
 
 namespace affectrt {
 namespace {
@@ -213,6 +214,17 @@ affectrt_status affectrt_model_get_head(const affectrt_model* model, uint32_t he
     filled.unsure_below = from.unsure_below.value_or(-1.0F);
     filled.input = input_name(from.input);
     write_struct(info, filled, kFirstHead, "info");
+  });
+}
+
+affectrt_status affectrt_map_label(const char* map, const char* label,
+                                   const char** mapped) noexcept {
+  return guarded([&] {
+    const char*& found = given(mapped, "mapped");
+    found = nullptr;
+    const LabelMap& known = known_label_map(&given(map, "map"));
+    const auto place = known.find(&given(label, "label"));
+    if (place) found = known.labels()[*place].c_str();
   });
 }
 

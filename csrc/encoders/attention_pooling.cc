@@ -9,8 +9,6 @@
 namespace affectrt {
 namespace {
 
-constexpr const char* kName = "pooling";
-
 // In place over the rows of one column.
 void softmax_column(float* x, size_t stride, size_t rows) {
   float highest = x[0];
@@ -26,8 +24,9 @@ void softmax_column(float* x, size_t stride, size_t rows) {
 
 }  // namespace
 
-AttentionPooling::AttentionPooling(const SafeTensors& weights, size_t hidden) {
-  const std::string tensor = std::string(kName) + ".weight";
+AttentionPooling::AttentionPooling(const SafeTensors& weights, size_t hidden,
+                                   const std::string& name) {
+  const std::string tensor = name + ".weight";
   const Tensor* found = weights.find(tensor);
   heads_ = found == nullptr || found->shape.empty() ? 1 : found->shape[0];
   if (heads_ == 0 || heads_ > hidden || hidden % heads_ != 0) {
@@ -37,7 +36,7 @@ AttentionPooling::AttentionPooling(const SafeTensors& weights, size_t hidden) {
   }
   weights.f32(tensor, {heads_, hidden});  // run() has no room for codes
   part_ = hidden / heads_;
-  scores_ = Linear(read_matrix(weights, kName, heads_, hidden, false), integer_arithmetic(weights),
+  scores_ = Linear(read_matrix(weights, name, heads_, hidden, false), integer_arithmetic(weights),
                    weights);
 }
 

@@ -1,7 +1,9 @@
-// Tokens of a clip to one vector, each part of its columns a mean with weights of its own.
+// Tokens of a text or a clip to one vector, each part of its columns a mean with weights of its
+// own.
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "bundle/safetensors.h"
 #include "encoders/linear.h"
@@ -9,15 +11,16 @@
 
 namespace affectrt {
 
-// "pooling.weight" [heads, hidden]: head h has the scores weight[h] . token; softmax over the
-// clip's tokens makes them the weights of columns h * hidden / heads to (h + 1) * hidden / heads.
-// Immutable: concurrent calls are safe.
+// NAME.weight [heads, hidden]: head h has the scores weight[h] . token; softmax over the tokens
+// makes them the weights of columns h * hidden / heads to (h + 1) * hidden / heads. Immutable:
+// concurrent calls are safe.
 class AttentionPooling {
  public:
+  AttentionPooling() = default;
   // Throws Error(kModelFile) for a tensor that is missing, damaged or does not divide the width.
-  AttentionPooling(const SafeTensors& weights, size_t hidden);
+  AttentionPooling(const SafeTensors& weights, size_t hidden, const std::string& name = "pooling");
 
-  // Floats of scratch for a clip of that many tokens.
+  // Floats of scratch for that many tokens.
   size_t scratch(size_t tokens) const { return tokens * scores_.panels() * kPanelColumns; }
   // pooled [stride] of x [tokens, stride], at least one.
   void run(const Kernels& kernels, const float* x, size_t stride, size_t tokens, float* scratch,

@@ -130,6 +130,7 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
   config.hidden = size_at(root, distilbert ? "dim" : "hidden_size", kMaxWidth, std::nullopt);
   config.layers =
       size_at(root, distilbert ? "n_layers" : "num_hidden_layers", kMaxLayers, std::nullopt);
+  config.depth = config.layers;
   config.heads =
       size_at(root, distilbert ? "n_heads" : "num_attention_heads", kMaxWidth, std::nullopt);
   config.intermediate =
@@ -187,18 +188,16 @@ EncoderConfig parse_encoder_config(std::string_view config_json, const std::stri
     config.has_own_heads = true;
     config.pooling = Pooling::kMean;
     if (const auto pooling = ours->find("pooling")) {
-      const std::string& name = pooling->text(1, 64);
-      if (name == "cls") {
-        config.pooling = Pooling::kFirstToken;
-      } else if (name == "mean_first") {
-        config.pooling = Pooling::kMeanFirst;
-        if (!config.reads_types) {
-          pooling->fail_value("'mean' or 'cls' for a family without token types",
-                              ErrorKind::kUnsupported);
-        }
-      } else if (name != "mean") {
-        pooling->fail_value("'mean', 'mean_first' or 'cls'", ErrorKind::kUnsupported);
+      const std::optional<Pooling> known = pooling_named(pooling->text(1, 64));
+      if (!known) {
+        pooling->fail_value("'mean', 'cls', 'mean_first', 'attention' or 'attention_first'",
+                            ErrorKind::kUnsupported);
       }
+      if (reads_first_segment(*known) && !config.reads_types) {
+        pooling->fail_value("'mean', 'cls' or 'attention' for a family without token types",
+                            ErrorKind::kUnsupported);
+      }
+      config.pooling = *known;
     }
   }
   return config;

@@ -8,14 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include "bundle/manifest.h"
 #include "kernels/kernels.h"
 
 namespace affectrt {
 
 enum class EncoderFamily { kBert, kElectra, kRoberta, kDistilbert, kMpnet, kModernBert };
-// What a row is pooled from: its first token, the mean of all, or the mean of those of the first
-// segment, of type 0.
-enum class Pooling { kFirstToken, kMean, kMeanFirst };
 
 // What ModernBERT alone has.
 struct ModernBertConfig {
@@ -35,6 +33,7 @@ struct EncoderConfig {
   size_t hidden = 0;
   size_t embedding = 0;  // width of the tables; unlike `hidden` only in ELECTRA
   size_t layers = 0;
+  size_t depth = 0;  // layers that any head reads behind: those after it are neither loaded nor run
   size_t heads = 0;
   size_t intermediate = 0;
   size_t vocabulary = 0;
@@ -46,9 +45,9 @@ struct EncoderConfig {
   std::optional<int32_t> padding_id;
   bool reads_types = false;  // false: every token is of type 0
   bool has_relative_bias = false;
-  Pooling pooling = Pooling::kFirstToken;
-  // Of our own checkpoints ("affectrt" in config.json): the heads are linear layers on the pooled
-  // rows; otherwise the family's own classification head reads them.
+  Pooling pooling = Pooling::kFirstToken;  // of heads that do not say otherwise
+  // Of our own checkpoints ("affectrt" in config.json): the heads are linear layers on pooled rows;
+  // otherwise the family's own classification head reads them.
   bool has_own_heads = false;
   ModernBertConfig modernbert;
 

@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "encoders/attention.h"
+#include "encoders/layer_reader.h"
 #include "encoders/rows.h"
 #include "encoders/workspace.h"
 #include "kernels/kernels.h"
@@ -25,6 +26,14 @@ struct Pass {
 
   bool keeps_all() const { return kept.tokens() == rows.tokens(); }
 };
+
+// Shows the reader what is behind `layer` layers. Nobody writes to x before the first barrier of
+// the next layer, which its thread has to reach as well.
+inline void read_layer(const Pass& pass, size_t layer, const float* x, LayerReader* reader) {
+  if (pass.team.rank() != 0) return;
+  const bool is_last = layer > 0 && layer == reader->depth();
+  reader->read(layer, x, is_last ? pass.kept : pass.rows);
+}
 
 // Turns `heads` heads of tokens [begin, end) of `rows`; x [tokens, stride] is their place.
 inline void turn_tokens(const Kernels& kernels, const Rotary& rotary, const RowSpans& rows,

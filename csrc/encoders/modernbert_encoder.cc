@@ -9,8 +9,8 @@
 namespace affectrt {
 
 ModernBertEncoder::ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights,
-                                     Pooling pooling, const Kernels& kernels)
-    : TextEncoder(config, pooling, kernels) {
+                                     const Kernels& kernels)
+    : TextEncoder(config, kernels) {
   const ModernBertConfig& own = config.modernbert;
   const std::string prefix = encoder_prefix(weights, config.family);
   words_ =
@@ -29,11 +29,15 @@ ModernBertEncoder::ModernBertEncoder(const EncoderConfig& config, const SafeTens
   shape.activation = config.activation;
   shape.norm_eps = config.norm_eps;
   std::vector<PreLnLayer> layers;
-  for (size_t i = 0; i < config.layers; ++i) {
+  for (size_t i = 0; i < config.depth; ++i) {
     layers.push_back(load_layer(weights, prefix, i, shape.heads));
   }
-  layers_ = PreLnLayers(shape, std::move(layers),
-                        read_norm(weights, prefix + "final_norm", config.hidden, own.norm_bias));
+  // It stands behind the last layer alone.
+  Norm final_norm;
+  if (config.depth == config.layers) {
+    final_norm = read_norm(weights, prefix + "final_norm", config.hidden, own.norm_bias);
+  }
+  layers_ = PreLnLayers(shape, std::move(layers), std::move(final_norm));
 }
 
 PreLnLayer ModernBertEncoder::load_layer(const SafeTensors& weights, const std::string& prefix,
@@ -68,7 +72,7 @@ Room ModernBertEncoder::room(const TokenRows& rows, bool whole) const {
 }
 
 void ModernBertEncoder::forward(const TokenRows& rows, Team& team, Workspace* shared,
-                                Workspace* own, float* pooled) const {
+                                Workspace* own, LayerReader* reader) const {
   float* x = shared->hidden.data();
   size_t begin = 0;
   size_t end = 0;
@@ -84,8 +88,7 @@ void ModernBertEncoder::forward(const TokenRows& rows, Team& team, Workspace* sh
   }
   team.barrier();
   const Pass pass = {kernels_, rows.spans(), rows.kept(), stride_, team, shared, own};
-  x = layers_.forward(pass, x);
-  if (team.rank() == 0 && pooled != nullptr) pool(rows, x, pooled);
+  layers_.forward(pass, x, reader);
 }
 
 }  // namespace affectrt

@@ -15,11 +15,11 @@ namespace affectrt {
 class ModernBertEncoder final : public TextEncoder {
  public:
   // As make_text_encoder().
-  ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights, Pooling pooling,
+  ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights,
                     const Kernels& kernels);
 
   void forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
-               float* pooled) const override;
+               LayerReader* reader) const override;
 
  private:
   Room room(const TokenRows& rows, bool whole) const override;

@@ -100,21 +100,23 @@ void PostLnEncoder::finish_layer(const Layer& layer, float* x, const float* cont
 }
 
 void PostLnEncoder::forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
-                            float* pooled) const {
+                            LayerReader* reader) const {
   const Pass pass = {kernels_, rows.spans(), rows.kept(), stride_, team, shared, own};
   float* x = shared->hidden.data();
   embed(rows, team, own, x);
   team.barrier();
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  const size_t depth = reader->depth();
+  read_layer(pass, 0, x, reader);
+  for (size_t i = 0; i < depth; ++i) {
     const Layer& layer = layers_[i];
     x = run_layer(
-        pass, attention_, layer.qkv, nullptr, i + 1 == layers_.size(), x,
+        pass, attention_, layer.qkv, nullptr, i + 1 == depth, x,
         [&](const float* of_block, const Block& block) { return block.input(of_block, stride_); },
         [&](float* of_block, const float* context, const Block& block) {
           finish_layer(layer, of_block, context, block);
         });
+    read_layer(pass, i + 1, x, reader);
   }
-  if (team.rank() == 0 && pooled != nullptr) pool(rows, x, pooled);
 }
 
 }  // namespace affectrt

@@ -16,11 +16,10 @@ namespace affectrt {
 class PostLnEncoder final : public TextEncoder {
  public:
   // As make_text_encoder().
-  PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights, Pooling pooling,
-                const Kernels& kernels);
+  PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights, const Kernels& kernels);
 
   void forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
-               float* pooled) const override;
+               LayerReader* reader) const override;
 
  private:
   struct Layer {

@@ -32,14 +32,14 @@ int32_t relative_bucket(int32_t distance) {
 }  // namespace
 
 PostLnEncoder::PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights,
-                             Pooling pooling, const Kernels& kernels)
-    : TextEncoder(config, pooling, kernels),
+                             const Kernels& kernels)
+    : TextEncoder(config, kernels),
       embedding_stride_(round_up(config.embedding, kPanelColumns)),
       intermediate_stride_(round_up(config.intermediate, kPanelColumns)) {
   attention_.layout = HeadLayout(config.heads, config.head_width(), false);
   const std::string prefix = encoder_prefix(weights, config.family);
   load_embeddings(weights, prefix);
-  for (size_t i = 0; i < config_.layers; ++i) layers_.push_back(load_layer(weights, prefix, i));
+  for (size_t i = 0; i < config_.depth; ++i) layers_.push_back(load_layer(weights, prefix, i));
   if (config_.has_relative_bias) load_relative_bias(weights, prefix);
 }
 

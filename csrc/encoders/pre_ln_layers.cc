@@ -75,20 +75,8 @@ void PreLnLayers::finish_layer(const PreLnLayer& layer, float* x, const float* c
                 Epilogue::kBiasResidual);
 }
 
-float* PreLnLayers::forward(const Pass& pass, float* x) const {
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const PreLnLayer& layer = layers_[i];
-    const Attention attention = {shape_.heads, ScoreBias(), layer.window};
-    x = run_layer(
-        pass, attention, layer.qkv, layer.rotary, i + 1 == layers_.size(), x,
-        [&](const float* of_block, const Block& block) {
-          if (layer.attention_norm.gamma.empty()) return block.input(of_block, pass.stride);
-          return normalised(layer.attention_norm, of_block, pass.stride, block);
-        },
-        [&](float* of_block, const float* context, const Block& block) {
-          finish_layer(layer, of_block, context, pass.stride, block);
-        });
-  }
+void PreLnLayers::normalise_last(const Pass& pass, float* x) const {
+  if (last_norm_.gamma.empty()) return;
   size_t begin = 0;
   size_t end = 0;
   pass.team.share(pass.kept.tokens(), 1, &begin, &end);
@@ -96,6 +84,27 @@ float* PreLnLayers::forward(const Pass& pass, float* x) const {
     normalise(pass.kernels, last_norm_, x + begin * pass.stride, pass.stride, end - begin);
   }
   pass.team.barrier();
+}
+
+float* PreLnLayers::forward(const Pass& pass, float* x, LayerReader* reader) const {
+  const size_t depth = reader != nullptr ? reader->depth() : layers_.size();
+  if (layers_.empty()) normalise_last(pass, x);
+  if (reader != nullptr) read_layer(pass, 0, x, reader);
+  for (size_t i = 0; i < depth; ++i) {
+    const PreLnLayer& layer = layers_[i];
+    const Attention attention = {shape_.heads, ScoreBias(), layer.window};
+    x = run_layer(
+        pass, attention, layer.qkv, layer.rotary, i + 1 == depth, x,
+        [&](const float* of_block, const Block& block) {
+          if (layer.attention_norm.gamma.empty()) return block.input(of_block, pass.stride);
+          return normalised(layer.attention_norm, of_block, pass.stride, block);
+        },
+        [&](float* of_block, const float* context, const Block& block) {
+          finish_layer(layer, of_block, context, pass.stride, block);
+        });
+    if (i + 1 == layers_.size()) normalise_last(pass, x);
+    if (reader != nullptr) read_layer(pass, i + 1, x, reader);
+  }
   return x;
 }
 

@@ -36,19 +36,21 @@ struct PreLnShape {
 class PreLnLayers {
  public:
   PreLnLayers() = default;
+  // `last_norm` stands behind the last of `layers`; gamma empty: none.
   PreLnLayers(const PreLnShape& shape, std::vector<PreLnLayer> layers, Norm last_norm);
 
   // `kept`: the rows that forward() computes to the end.
   Room room(const RowSpans& rows, bool whole, const RowSpans& kept) const;
-  // x [tokens, pass.stride] through all layers and the last norm. Returns where the result is: x,
-  // or the rows of pass.kept where these are not all. Called by all members; finished by all on
-  // return.
-  float* forward(const Pass& pass, float* x) const;
+  // x [tokens, pass.stride] through all layers and the last norm or, with a reader, through as many
+  // as it asks for. Returns where the result is: x, or the rows of pass.kept where these are not
+  // all. Called by all members; finished by all on return.
+  float* forward(const Pass& pass, float* x, LayerReader* reader = nullptr) const;
 
  private:
   LayerInput normalised(const Norm& norm, const float* x, size_t stride, const Block& block) const;
   void normalise(const Kernels& kernels, const Norm& norm, float* x, size_t stride,
                  size_t rows) const;
+  void normalise_last(const Pass& pass, float* x) const;
   void finish_layer(const PreLnLayer& layer, float* x, const float* context, size_t stride,
                     const Block& block) const;
 

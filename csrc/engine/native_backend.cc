@@ -27,8 +27,8 @@ std::string entry_of(const Bundle& bundle, const char* entry) {
 struct Scratch {
   Workspace workspace;
   ClassifierHeads::Scratch heads;
-  AlignedBuffer<float> pooled;  // [rows, stride]
-  AlignedBuffer<float> judged;  // [judged tokens, stride]
+  AlignedBuffer<float> pooling;
+  std::vector<AlignedBuffer<float>> read;  // of each reading: [rows or judged tokens, stride]
   std::vector<float*> logits;
 };
 
@@ -39,16 +39,17 @@ void grow(AlignedBuffer<T>* buffer, size_t count) {
 
 class NativeBackend final : public Backend {
  public:
-  NativeBackend(std::shared_ptr<const Bundle> bundle, const EncoderConfig& config,
+  NativeBackend(std::shared_ptr<const Bundle> bundle, EncoderConfig config,
                 const SafeTensors& weights, const Kernels& kernels, int num_threads)
       : bundle_(std::move(bundle)),
         kernels_(kernels),
-        heads_(config, weights, bundle_->manifest().heads),
-        encoder_(make_text_encoder(config, weights, heads_.pooling(), kernels)),
+        heads_(&config, weights, bundle_->manifest().heads),
+        encoder_(make_text_encoder(config, weights, kernels)),
         runner_(num_threads) {
     for (const ClassifierHeads::Output& output : heads_.outputs()) {
+      const bool of_tokens = heads_.readings()[output.reading].of_tokens();
       outputs_.push_back({output.name, static_cast<int32_t>(output.width),
-                          output.of_tokens ? OutputKind::kToken : OutputKind::kRow});
+                          of_tokens ? OutputKind::kToken : OutputKind::kRow});
     }
     const std::string& embedding = bundle_->manifest().embedding;
     outputs_.push_back({embedding.empty() ? "embedding" : embedding,
@@ -70,13 +71,14 @@ class NativeBackend final : public Backend {
            std::vector<std::vector<float>>* values) const override {
     Call call;
     call.buffers.resize(outputs_.size(), nullptr);
+    call.is_read.resize(heads_.readings().size(), false);
     values->resize(wanted.size());
     for (size_t i = 0; i < wanted.size(); ++i) {
       const OutputInfo& output = outputs_[wanted[i]];
       const bool of_tokens = output.kind == OutputKind::kToken;
       if (of_tokens && !call.wants_tokens) check_judged(batch);
       call.wants_tokens = call.wants_tokens || of_tokens;
-      call.wants_pooled = call.wants_pooled || !of_tokens;
+      call.is_read[reading_of(wanted[i])] = true;
       const size_t rows = of_tokens ? batch.judged_tokens() : static_cast<size_t>(batch.rows);
       (*values)[i].resize(rows * static_cast<size_t>(output.width));
       call.buffers[wanted[i]] = (*values)[i].data();
@@ -84,32 +86,85 @@ class NativeBackend final : public Backend {
     if (batch.rows == 0 || wanted.empty()) return;
     call.rows = {batch.input_ids, batch.type_ids, batch.row_begin, static_cast<size_t>(batch.rows)};
     encoder_->check(call.rows);
-    call.plan_rows(*encoder_, batch.judged);
+    call.plan_rows(heads_.readings(), batch.judged);
     runner_.run(call.rows.spans(), Work{*this, call});
     for (size_t i = 0; i < wanted.size(); ++i) check_finite(outputs_[wanted[i]], (*values)[i]);
   }
 
  private:
+  using Reading = ClassifierHeads::Reading;
+
   struct Call {
     TokenRows rows;
     std::vector<float*> buffers;  // one an output, or null
-    bool wants_pooled = false;
+    std::vector<bool> is_read;    // one a reading
     bool wants_tokens = false;
+    size_t depth = 0;                   // of the deepest reading
     std::vector<int32_t> kept_begin;    // [rows + 1]: as TokenRows has it
     std::vector<int32_t> judged_begin;  // [rows + 1]: where each row's judged tokens begin
 
-    void plan_rows(const TextEncoder& encoder, const int32_t* judged) {
+    void plan_rows(const std::vector<Reading>& readings, const int32_t* judged) {
+      for (size_t i = 0; i < readings.size(); ++i) {
+        if (!is_read[i]) continue;
+        if (readings[i].pooler) readings[i].pooler->check(rows);
+        depth = std::max(depth, readings[i].layer);
+      }
       kept_begin.push_back(0);
       judged_begin.push_back(0);
       for (size_t row = 0; row < rows.rows; ++row) {
-        const auto pooled =
-            wants_pooled ? static_cast<int32_t>(encoder.pooled_tokens(rows, row)) : 0;
         const int32_t own = wants_tokens ? judged[row] : 0;
-        kept_begin.push_back(kept_begin.back() + std::max(pooled, own));
+        int32_t kept = 0;
+        for (size_t i = 0; i < readings.size(); ++i) {
+          if (!is_read[i] || readings[i].layer != depth) continue;
+          kept = std::max(kept, readings[i].pooler
+                                    ? static_cast<int32_t>(readings[i].pooler->tokens(rows, row))
+                                    : own);
+        }
+        kept_begin.push_back(kept_begin.back() + kept);
         judged_begin.push_back(judged_begin.back() + own);
       }
       rows.kept_begin = kept_begin.data();
     }
+  };
+
+  // Takes what the readings of a call are made of, chunk by chunk.
+  class Taker final : public LayerReader {
+   public:
+    Taker(const NativeBackend& backend, const Call& call, const TokenRows& rows,
+          const RowSpans& judged, Scratch* scratch)
+        : backend_(backend), call_(call), rows_(rows), judged_(judged), scratch_(scratch) {}
+
+    size_t depth() const override { return call_.depth; }
+
+    void read(size_t layer, const float* x, const RowSpans& spans) override {
+      const std::vector<Reading>& readings = backend_.heads_.readings();
+      for (size_t i = 0; i < readings.size(); ++i) {
+        if (!call_.is_read[i] || readings[i].layer != layer) continue;
+        float* to = scratch_->read[i].data();
+        const size_t stride = backend_.encoder_->stride();
+        if (readings[i].pooler) {
+          readings[i].pooler->run(backend_.kernels_, rows_, spans, x, stride,
+                                  scratch_->pooling.data(), to);
+        } else {
+          gather(x, spans, stride, to);
+        }
+      }
+    }
+
+   private:
+    // The judged tokens' hidden states, one row's behind the other's.
+    void gather(const float* x, const RowSpans& spans, size_t stride, float* to) const {
+      for (size_t row = 0; row < rows_.rows; ++row) {
+        std::copy_n(x + spans.first(row) * stride, judged_.length(row) * stride,
+                    to + judged_.first(row) * stride);
+      }
+    }
+
+    const NativeBackend& backend_;
+    const Call& call_;
+    const TokenRows& rows_;
+    const RowSpans& judged_;
+    Scratch* scratch_;
   };
 
   // One call, as ChunkRunner does it.
@@ -124,20 +179,33 @@ class NativeBackend final : public Backend {
     RowSpans judged(size_t begin, size_t end) const {
       return {call.judged_begin.data() + begin, end - begin};
     }
+    // Rows of what a reading takes of a chunk.
+    size_t rows(const Reading& reading, size_t begin, size_t end) const {
+      return reading.of_tokens() ? judged(begin, end).tokens() : end - begin;
+    }
     void make_room(size_t begin, size_t end, bool whole, Scratch* scratch) const {
       const TextEncoder& encoder = *backend.encoder_;
-      encoder.prepare(chunk(begin, end), whole, &scratch->workspace);
+      const TokenRows rows_of_chunk = chunk(begin, end);
+      encoder.prepare(rows_of_chunk, whole, &scratch->workspace);
       if (!whole) return;
-      if (call.wants_pooled) grow(&scratch->pooled, (end - begin) * encoder.stride());
-      if (call.wants_tokens) grow(&scratch->judged, judged(begin, end).tokens() * encoder.stride());
+      const std::vector<Reading>& readings = backend.heads_.readings();
+      scratch->read.resize(readings.size());
+      for (size_t i = 0; i < readings.size(); ++i) {
+        if (!call.is_read[i]) continue;
+        grow(&scratch->read[i], rows(readings[i], begin, end) * encoder.stride());
+        if (readings[i].pooler) {
+          grow(&scratch->pooling, readings[i].pooler->scratch(rows_of_chunk, encoder.stride()));
+        }
+      }
     }
     void forward(size_t begin, size_t end, Team& team, Scratch* shared, Scratch* own) const {
-      backend.encoder_->forward(chunk(begin, end), team, &shared->workspace, &own->workspace,
-                                call.wants_pooled ? shared->pooled.data() : nullptr);
+      const TokenRows rows_of_chunk = chunk(begin, end);
+      const RowSpans judged_of_chunk = judged(begin, end);
+      Taker taker(backend, call, rows_of_chunk, judged_of_chunk, shared);
+      backend.encoder_->forward(rows_of_chunk, team, &shared->workspace, &own->workspace, &taker);
     }
     void finish(size_t begin, size_t end, Scratch* scratch) const {
       const size_t stride = backend.encoder_->stride();
-      const RowSpans tokens = judged(begin, end);
       scratch->logits.clear();
       for (size_t i = 0; i < backend.heads_.outputs().size(); ++i) {
         const OutputInfo& output = backend.outputs_[i];
@@ -148,25 +216,14 @@ class NativeBackend final : public Backend {
         if (buffer != nullptr) buffer += first * static_cast<size_t>(output.width);
         scratch->logits.push_back(buffer);
       }
-      if (call.wants_pooled) {
-        backend.heads_.run(backend.kernels_, scratch->pooled.data(), stride, end - begin, false,
-                           &scratch->heads, scratch->logits.data());
-        copy_embeddings(begin, end, scratch->pooled.data());
+      const std::vector<Reading>& readings = backend.heads_.readings();
+      for (size_t i = 0; i < readings.size(); ++i) {
+        if (!call.is_read[i]) continue;
+        backend.heads_.run(backend.kernels_, scratch->read[i].data(), stride,
+                           rows(readings[i], begin, end), i, &scratch->heads,
+                           scratch->logits.data());
       }
-      if (call.wants_tokens) {
-        gather(chunk(begin, end), tokens, scratch);
-        backend.heads_.run(backend.kernels_, scratch->judged.data(), stride, tokens.tokens(), true,
-                           &scratch->heads, scratch->logits.data());
-      }
-    }
-    // The judged tokens' hidden states, one row's behind the other's.
-    void gather(const TokenRows& rows, const RowSpans& tokens, Scratch* scratch) const {
-      const size_t stride = backend.encoder_->stride();
-      const float* hidden = TextEncoder::hidden(rows, scratch->workspace);
-      for (size_t row = 0; row < rows.rows; ++row) {
-        std::copy_n(hidden + rows.kept().first(row) * stride, tokens.length(row) * stride,
-                    scratch->judged.data() + tokens.first(row) * stride);
-      }
+      copy_embeddings(begin, end, scratch->read[backend.heads_.embedding()].data());
     }
     void copy_embeddings(size_t begin, size_t end, const float* pooled) const {
       float* to = call.buffers.back();
@@ -177,6 +234,11 @@ class NativeBackend final : public Backend {
       }
     }
   };
+
+  // What an output is made of; the last one is that of embeddings.
+  size_t reading_of(size_t output) const {
+    return output < heads_.outputs().size() ? heads_.outputs()[output].reading : heads_.embedding();
+  }
 
   void check_finite(const OutputInfo& output, const std::vector<float>& values) const {
     const auto bad =

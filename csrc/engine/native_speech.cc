@@ -37,11 +37,13 @@ struct Answers {
   ClassifierHeads heads;
 };
 
-EncoderConfig heads_config(const WhisperConfig& config) {
+// Their one reading are the pooled clips.
+ClassifierHeads heads_of(const WhisperConfig& config, const SafeTensors& weights,
+                         const std::vector<Head>& heads) {
   EncoderConfig own;
   own.hidden = config.hidden;
   own.has_own_heads = true;
-  return own;
+  return {&own, weights, heads};
 }
 
 bool all_finite(const std::vector<float>& values) {
@@ -59,9 +61,8 @@ class Speech final : public NativeSpeech {
         encoder_(config, weights, kernels),
         runner_(num_threads) {
     if (bundle_ == nullptr) return;
-    answers_.emplace(
-        Answers{AttentionPooling(weights, config.hidden),
-                ClassifierHeads(heads_config(config), weights, bundle_->manifest().heads)});
+    answers_.emplace(Answers{AttentionPooling(weights, config.hidden),
+                             heads_of(config, weights, bundle_->manifest().heads)});
     for (const ClassifierHeads::Output& output : answers_->heads.outputs()) {
       outputs_.push_back({output.name, static_cast<int32_t>(output.width), OutputKind::kRow});
     }
@@ -170,8 +171,8 @@ class Speech final : public NativeSpeech {
         if (buffer != nullptr) buffer += begin * static_cast<size_t>(speech.outputs_[i].width);
         scratch->logits.push_back(buffer);
       }
-      speech.answers_->heads.run(speech.kernels_, pooled, stride, spans.rows, false,
-                                 &scratch->heads, scratch->logits.data());
+      speech.answers_->heads.run(speech.kernels_, pooled, stride, spans.rows, 0, &scratch->heads,
+                                 scratch->logits.data());
       if (float* embeddings = call.buffers.back(); embeddings != nullptr) {
         const size_t width = speech.encoder_.config().hidden;
         for (size_t clip = begin; clip < end; ++clip, pooled += stride) {

@@ -98,9 +98,10 @@ class Conversation::Batch {
     told_.push_back(turn.emotion.empty() ? kUntold : told_place(turn.emotion));
   }
 
-  Prediction predict(std::vector<int32_t> heads) const {
+  Prediction predict(std::vector<int32_t> heads, bool embeddings = false) const {
     Wanted wanted;
     wanted.heads = std::move(heads);
+    wanted.embeddings = embeddings;
     wanted.progress = [this](size_t done, size_t) {
       return !progress_ || progress_(done, staged_.size());
     };
@@ -119,8 +120,8 @@ class Conversation::Batch {
     return plan_.model().predict(texts, wanted);
   }
 
-  void judge() {
-    const Prediction all = predict(plan_.heads);
+  void judge(bool embeddings) {
+    const Prediction all = predict(plan_.heads, embeddings);
     for (size_t i = 0; i < staged_.size(); ++i) answer(i, all);
   }
 
@@ -219,6 +220,12 @@ class Conversation::Batch {
       made.prediction.answered.push_back(plan_.heads[h]);
       made.prediction.heads.push_back(std::move(scores));
     }
+    if (all.embedding_width > 0) {
+      const auto width = static_cast<size_t>(all.embedding_width);
+      made.prediction.embedding_width = all.embedding_width;
+      const float* own = all.embeddings.data() + i * width;
+      made.prediction.embeddings.assign(own, own + width);
+    }
     made.point = turn.point;
     made.tells_causes = !plan_.cause_heads.empty() && told_[i] <= kNoEmotion;
   }
@@ -291,15 +298,52 @@ std::unique_ptr<Conversation> Conversation::create(std::shared_ptr<const Model> 
 
 void Conversation::add(const std::vector<Addition>& additions,
                        const std::function<bool(size_t, size_t)>& progress,
-                       const std::function<void(std::vector<TurnAnswer>&)>& finish) {
+                       const std::function<void(std::vector<TurnAnswer>&)>& finish,
+                       bool embeddings) {
   if (additions.empty()) return;
   Batch batch(*additions.front().to->plan_, additions.size(), progress);
   for (const Addition& addition : additions) batch.stage(addition);
-  batch.judge();
+  batch.judge(embeddings);
   batch.find_causes();
   batch.make_room();
   finish(batch.answers());
   batch.commit();
+}
+
+HeadScores Conversation::expect(const Replier& replier, int32_t head,
+                                const std::function<bool(size_t, size_t)>& progress) const {
+  const Use use(this);
+  const std::vector<Head>& heads = plan_->all_heads();
+  const auto index = static_cast<size_t>(head);
+  if (head < 0 || index >= heads.size() || heads[index].input != HeadInput::kReply) {
+    throw Error(ErrorKind::kInput, "head " + std::to_string(head) + " does not judge replies");
+  }
+  check_turn({replier.speaker, "reply", replier.emotion}, "the reply");
+  if (past_.empty()) {
+    throw Error(ErrorKind::kInput, "nothing was said yet; add the turn that is replied to first");
+  }
+  const PastTurn& last = past_.back();
+  if (last.speaker == replier.speaker) {
+    throw Error(ErrorKind::kInput, "'" + printable(replier.speaker, 40) +
+                                       "' said the last turn; give somebody who can answer it");
+  }
+  const auto own = std::find_if(past_.rbegin(), past_.rend(), [&](const PastTurn& turn) {
+    return turn.speaker == replier.speaker;
+  });
+  std::vector<ContextLine> context;
+  if (own != past_.rend()) {
+    const size_t emotion = replier.emotion.empty() ? kNoEmotion : told_place(replier.emotion);
+    context.push_back({&plan_->passes->tag(false, emotion), &own->tokens.ids});
+  }
+  const TurnTokens personality = turn_tokens(plan_->model().tokenizer(), replier.personality);
+  if (!replier.personality.empty()) {
+    context.push_back({&plan_->passes->personality_tag(), &personality.ids});
+  }
+  Wanted wanted;
+  wanted.heads = {head};
+  wanted.progress = progress;
+  const TokenRow pass = plan_->passes->make(last.tokens, context);
+  return std::move(plan_->model().predict_passes({pass}, wanted).heads.front());
 }
 
 HeadScores Conversation::judge(const std::vector<NewTurn>& turns, int64_t at, int32_t head,

@@ -116,9 +116,22 @@ class Conversation {
   // added or, where something is thrown, none: Error(kInput) that names the turn for a turn without
   // speaker or words, whatever Model::predict() throws, and what `finish` throws, which gets the
   // answers before anything is changed. All conversations are of one model and have the same heads.
+  // `embeddings`: answers also have the pooled vector of their turn's pass.
   static void add(const std::vector<Addition>& additions,
                   const std::function<bool(size_t, size_t)>& progress,
-                  const std::function<void(std::vector<TurnAnswer>&)>& finish);
+                  const std::function<void(std::vector<TurnAnswer>&)>& finish,
+                  bool embeddings = false);
+
+  // Who will answer the last turn.
+  struct Replier {
+    std::string_view speaker;
+    std::string_view emotion;      // of their own last turn, one of kToldEmotions; "": not told
+    std::string_view personality;  // a line such as "openness 5 extraversion 7"; "": none
+  };
+  // What `head`, whose input is a reply, says of the answer to the last turn before it is given.
+  // Error(kInput) where nothing was said yet, or the replier said the last turn.
+  HeadScores expect(const Replier& replier, int32_t head,
+                    const std::function<bool(size_t, size_t)>& progress = nullptr) const;
 
   // What `head`, one of the plan's, would answer to each of `turns` as turn number `at`, in place
   // of what was said there or as the next one, after the turns before it. Adds nothing.

@@ -89,13 +89,15 @@ std::shared_ptr<const ConversationPlan> ConversationPlan::make(std::shared_ptr<c
   MoodReader reader(answering);
   plan->mood = reader.head();
   if (plan->mood) plan->mood_reader = std::move(reader);
+  bool has_replies = false;
   for (size_t i = 0; i < all.size(); ++i) {
+    has_replies = has_replies || all[i].input == HeadInput::kReply;
     const bool is_cause = all[i].input == HeadInput::kCause &&
                           ((all[i].task == Task::kMultiLabel && all[i].labels.size() == 1) ||
                            all[i].task == Task::kSpan);
     if (is_cause) plan->cause_heads.push_back(static_cast<int32_t>(i));
   }
-  if (plan->reads_context || !plan->cause_heads.empty()) {
+  if (plan->reads_context || !plan->cause_heads.empty() || has_replies) {
     const uint32_t most = plan->model_->manifest().max_tokens;
     if (most < static_cast<uint32_t>(kPassTokens)) {
       throw Error(ErrorKind::kUnsupported,

@@ -46,6 +46,8 @@ void write_head(const Head& head, JsonWriter* out) {
     out->end(']');
   }
   if (head.task == Task::kSpan) out->key("margin").number(shortest_decimal(head.margin));
+  if (head.layer) out->key("layer").integer(static_cast<uint32_t>(*head.layer));
+  if (head.pooling) out->key("pooling").string(pooling_name(*head.pooling));
   out->end('}');
 }
 

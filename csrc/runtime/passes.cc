@@ -48,6 +48,7 @@ PassMaker::PassMaker(const Tokenizer& tokenizer) {
   cls_ = static_cast<int32_t>(ends.ids.front());
   sep_ = static_cast<int32_t>(ends.ids.back());
   this_ = turn_tokens(tokenizer, "this").ids;
+  personality_ = turn_tokens(tokenizer, "personality:").ids;
   for (const bool same_speaker : {false, true}) {
     for (size_t emotion = 0; emotion <= kNoEmotion; ++emotion) {
       std::string tag = same_speaker ? "self" : "other";

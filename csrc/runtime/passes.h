@@ -49,6 +49,8 @@ class PassMaker {
   const std::vector<int32_t>& tag(bool same_speaker, size_t emotion = kNoEmotion) const {
     return tags_[same_speaker ? 1 : 0][emotion];
   }
+  // "personality:", of what is told of who will reply.
+  const std::vector<int32_t>& personality_tag() const { return personality_; }
   // What stands in A's own place in B.
   const std::vector<int32_t>& self_reference() const { return this_; }
 
@@ -60,6 +62,7 @@ class PassMaker {
   int32_t cls_ = 0;
   int32_t sep_ = 0;
   std::vector<int32_t> this_;
+  std::vector<int32_t> personality_;
   std::vector<int32_t> tags_[2][kNoEmotion + 1];
 };
 

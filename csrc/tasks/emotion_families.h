@@ -13,16 +13,15 @@
 namespace affectrt {
 
 struct EmotionFamily {
-  const char* name;    // a label itself
-  int valence;         // 1 pleasant, -1 unpleasant, 0 neither
-  const char* labels;  // further labels, apart by one space
+  const char* name;  // a label itself
+  int valence;       // 1 pleasant, -1 unpleasant, 0 neither
 };
 
 constexpr size_t kFamilies = 7;
 // In the order in which they are shown.
 extern const std::array<EmotionFamily, kFamilies> kEmotionFamilies;
 
-// The index of the family of `label`, of any case.
+// The index of the family of `label`, as LabelMap "families" has it.
 std::optional<size_t> family_of(std::string_view label);
 
 // What a head says of each family.

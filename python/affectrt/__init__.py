@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .conversation import Conversation
     from .evidence import Explanation
     from .info import HeadInfo, ModelInfo
+    from .label_maps import map_label
     from .loading import available_models, load
     from .long_text import LongResult
     from .model import Model
@@ -67,6 +68,7 @@ __all__ = [
     "get_include",
     "get_library",
     "load",
+    "map_label",
     "pipeline",
 ]
 
@@ -97,6 +99,7 @@ _HOME = {
     "get_include": "c_interface",
     "get_library": "c_interface",
     "load": "loading",
+    "map_label": "label_maps",
     "pipeline": "pipelines",
 }
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from . import _core
 from .errors import InputError
 from .inputs import Rows, _kind
+from .label_maps import map_labels
 from .turns import ArcPoint, Cause, Turn
 
 if TYPE_CHECKING:
     from .evidence import Explanation
     from .model import Model, Progress
-    from .results import Label
+    from .results import HeadResult, Label
+    from .retrieval import Index
 
 _ARC_OF_A_TURN = 12
+# Of a personality, in the order that heads were trained with.
+_TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
 
 def _checked(value: object, what: str, number: int) -> str:
@@ -36,6 +40,17 @@ def _new_turn(
     return _checked(speaker, "speaker", number), _checked(text, "text", number), told
 
 
+def _told_traits(personality: Mapping[str, float] | None) -> str:
+    """As heads read them: each trait in tenths."""
+    told = dict(personality or {})
+    for name, value in told.items():
+        if name not in _TRAITS:
+            raise InputError(f"there is no trait {name!r}; there are {', '.join(_TRAITS)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise InputError(f"trait {name!r} is {value!r}; give a number from 0 to 1")
+    return " ".join(f"{name} {round(10 * told[name])}" for name in _TRAITS if name in told)
+
+
 class Conversation:
     """Turns of any number of speakers; made by `Model.conversation`.
 
@@ -48,10 +63,13 @@ class Conversation:
     threads at once.
     """
 
-    def __init__(self, model: Model, core: _core.Conversation) -> None:
+    def __init__(self, model: Model, core: _core.Conversation, index: Index | None = None) -> None:
         self._model = model
         self._core = core
-        self._families = tuple(name for name, _, _ in _core.emotion_families())
+        if index is not None:
+            index._check_conversation(model, tuple(model.heads[head] for head in core.heads))
+        self._index = index
+        self._families = tuple(name for name, _ in _core.emotion_families())
 
     def add(
         self,
@@ -73,7 +91,7 @@ class Conversation:
         number = self._core.turns + 1
         turn = _new_turn(speaker, text, emotion, number)
         before = self._before()
-        return self._made(before, self._core.add([turn], progress))[0]
+        return self._made(before, self._core.add([turn], progress, self._index is not None))[0]
 
     def add_all(
         self, turns: Iterable[tuple[str, str]], *, progress: Progress | None = None
@@ -87,7 +105,7 @@ class Conversation:
                 raise InputError(f"turn {number} is {_kind(turn)}; give (speaker, text)")
             checked.append(_new_turn(*turn, None, number))
         before = self._before()
-        return self._made(before, self._core.add(checked, progress))
+        return self._made(before, self._core.add(checked, progress, self._index is not None))
 
     def explain(
         self,
@@ -105,6 +123,45 @@ class Conversation:
 
         return explain_turn(self, turn, head, label, top)
 
+    def reply_emotion(
+        self,
+        speaker: str,
+        *,
+        personality: Mapping[str, float] | None = None,
+        emotion: str | None = None,
+    ) -> HeadResult:
+        """The emotion that `speaker`'s answer to the last turn will have, before it is given.
+
+        `personality` are traits of the Big Five, each from 0 to 1. `emotion` is that of `speaker`'s
+        own last turn where it is known; if not given, the model's own answer. Nothing is added.
+
+        Raises `InputError` where the model has no head that judges replies, nothing was said yet,
+        `speaker` said the last turn, or for a trait that there is not.
+        """
+        infos = self._model.info.heads
+        index = next((i for i, info in enumerate(infos) if info.input == "reply"), None)
+        if index is None:
+            raise InputError(f"{self._model.info.name!r} has no head that judges before a reply")
+        if not isinstance(speaker, str):
+            raise InputError(f"speaker is {_kind(speaker)}; give a name as str")
+        told = self._told_emotion(speaker) if emotion is None else emotion
+        scores = self._core.expect(speaker, told or "", _told_traits(personality), index)
+        return self._model._decoded(index, scores.logits)
+
+    def _told_emotion(self, speaker: str) -> str | None:
+        """What the model says of `speaker`'s last turn that is remembered."""
+        own = [turn for turn in self._core.said() if turn[1] == speaker]
+        for head in self._core.heads if own else ():
+            info = self._model.info.heads[head]
+            if info.task == "single_label" and set(info.labels) == set(map_labels("ekman")):
+                number, _, text = own[-1]
+                try:
+                    scores = self._core.scores([(speaker, text, None)], number, head)
+                except InputError:  # what came before it is forgotten
+                    return None
+                return self._model._decoded(head, scores.logits).decided[0]
+        return None
+
     def rank_replies(self, speaker: str, replies: Sequence[str]) -> list[Label]:
         """Candidate replies of `speaker`, the one that fits the conversation's feelings best first.
 
@@ -118,6 +175,11 @@ class Conversation:
     @property
     def model(self) -> Model:
         return self._model
+
+    @property
+    def index(self) -> Index | None:
+        """The labelled turns whose votes answers are blended with."""
+        return self._index
 
     @property
     def turns(self) -> int:
@@ -148,15 +210,16 @@ class Conversation:
         return self._core.state_json()
 
     @classmethod
-    def from_json(cls, model: Model, state: str) -> Conversation:
-        """The conversation that `to_json` told, with the same model file.
+    def from_json(cls, model: Model, state: str, *, index: Index | None = None) -> Conversation:
+        """The conversation that `to_json` told, with the same model file; `index` as of
+        `Model.conversation`, since the state does not hold it.
 
         Raises `InputError` for what is no such state and for that of another model,
         `UnsupportedError` for one of a later version.
         """
         if not isinstance(state, str):
             raise InputError(f"state is {_kind(state)}; give the str that to_json returned")
-        return cls(model, _core.Conversation.restore(model._core, state))
+        return cls(model, _core.Conversation.restore(model._core, state), index)
 
     def _point(
         self,
@@ -187,6 +250,8 @@ class Conversation:
 
     def _turn(self, answer: _core.TurnAnswer, arc: tuple[ArcPoint, ...]) -> Turn:
         result = self._model._results(Rows([answer.text], None, True), answer.prediction)[0]
+        if self._index is not None:
+            result = self._index._blended(result, answer.prediction)
         causes = None
         if answer.causes is not None:
             causes = tuple(
@@ -228,7 +293,8 @@ def add_turns(
         numbers[id(conversation)] = number
         checked.append((conversation, _new_turn(speaker, text, None, number)))
     arcs = {id(c): c._before() for c, _ in checked}
-    answers = _core.add_turns([(c._core, *turn) for c, turn in checked], progress)
+    embeddings = any(c._index is not None for c, _ in checked)
+    answers = _core.add_turns([(c._core, *turn) for c, turn in checked], progress, embeddings)
     made = []
     for (conversation, _), answer in zip(checked, answers, strict=True):
         [turn] = conversation._made(arcs[id(conversation)], [answer])

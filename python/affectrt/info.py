@@ -26,6 +26,8 @@ class HeadInfo:
     input: str  # a "text", a "turn", a turn as "cause" or before a "reply"; of speech, "audio"
     ranges: tuple[tuple[float, float], ...] | None  # regression: lowest and highest of each label
     margin: float | None  # span heads: by how much a span must beat "no answer"
+    layer: int | None  # how many layers it reads behind, 0: the embeddings; None: all
+    pooling: str | None  # where it is not the model's own
     metrics: tuple[Mapping[str, Any], ...]  # as the model file gives them
     data: tuple[Any, ...]
     licence: str | None
@@ -119,6 +121,8 @@ def model_info(core: _core.Model | _core.SpeechModel) -> ModelInfo:
                 input=head["input"],
                 ranges=tuple((low, high) for low, high in ranges) if ranges else None,
                 margin=head.get("margin"),
+                layer=head.get("layer"),
+                pooling=head.get("pooling"),
                 metrics=_objects(free.get("metrics")),
                 data=_objects(free.get("data")),
                 licence=_text(free.get("licence")),

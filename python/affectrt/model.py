@@ -18,8 +18,10 @@ from .tokenizer import Tokenizer
 if TYPE_CHECKING:
     from .conversation import Conversation
     from .evidence import Explanation
+    from .label_maps import LabelMapping, Lexicon
     from .loading import LoadOptions
     from .long_text import LongResult, OddOneOut, Pool
+    from .retrieval import Index
     from .turns import Turn
 
 Progress: TypeAlias = Callable[[int, int], object]
@@ -99,6 +101,7 @@ class Model:
         self._info = model_info(core)
         self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
         self._tokenizer = Tokenizer(core.tokenizer)
+        self._known_words: Lexicon | None = None  # made when it is first asked for
 
     @property
     def info(self) -> ModelInfo:
@@ -259,13 +262,19 @@ class Model:
         return self._embeddings(self._predict_with_embeddings(rows_of(texts), [], progress))
 
     def conversation(
-        self, *, max_turns: int = 200, heads: Sequence[str] | None = None
+        self,
+        *,
+        max_turns: int = 200,
+        heads: Sequence[str] | None = None,
+        index: Index | None = None,
     ) -> Conversation:
         """An empty conversation, which judges each turn in the light of those before it.
 
         `max_turns` is how many turns it remembers, and so bounds its memory; answers do not depend
         on it. `heads` are the names of those that shall answer for a turn, the first one the
-        primary; if not given, all that judge a text or a turn.
+        primary; if not given, all that judge a text or a turn. `index` holds labelled turns
+        (`Index.of_dialogues`), whose votes the answers of its head are blended with; arc and causes
+        stay those of the model alone.
 
         Raises `InputError` for heads that there are not, or that judge something else than turns.
         """
@@ -275,7 +284,8 @@ class Model:
             raise InputError(f"max_turns is {max_turns!r}; give a positive int")
         indices = [] if heads is None else self._head_indices(heads)
         most = min(max_turns, 2**31 - 1)
-        return Conversation(self, _core.Conversation.create(self._core, most, indices))
+        core = _core.Conversation.create(self._core, most, indices)
+        return Conversation(self, core, index)
 
     def add_turns(
         self,
@@ -334,6 +344,24 @@ class Model:
         from .long_text import odd_one_out
 
         return odd_one_out(self, texts, head)
+
+    def map_words(self, words: Sequence[str], onto: LabelMapping = "ekman") -> list[Label]:
+        """Where words for emotions belong in a label map, of any vocabulary.
+
+        A word that `map_label` knows is placed by it, with a score of 1; any other by the known
+        words that are nearest to it in this model's embeddings, and its score is their votes' part
+        for that answer. Raises `InputError` for an unknown map.
+        """
+        from .label_maps import map_words
+
+        return map_words(self, words, onto)
+
+    def _lexicon(self) -> Lexicon:
+        if self._known_words is None:
+            from .label_maps import Lexicon
+
+            self._known_words = Lexicon(self)
+        return self._known_words
 
     def _predict_with_embeddings(
         self, rows: Rows, heads: list[int], progress: Progress | None = None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .label_maps import LabelMapping
 
 Task = Literal[
     "single_label",
@@ -107,6 +110,24 @@ class HeadResult:
         {'valence': 3.5}
         """
         return {label.label: label.score for label in self.labels}
+
+    def mapped(self, onto: LabelMapping = "ekman") -> HeadResult:
+        """This answer in the labels of a map, such as "ekman" or "sentiment", or of your own,
+        `{"joy": "good", ...}`.
+
+        The score of a group is the probability that one of its labels holds: the sum where labels
+        exclude one another, else ``1 - prod(1 - score)``, as if they were independent. A group is
+        decided where one of its labels is. Groups without a label of this head are left out.
+
+        >>> labels = Label("love", 0.5), Label("joy", 0.25)
+        >>> HeadResult("mood", "multi_label", labels, (), False).mapped("sentiment").labels
+        (Label('positive', 0.6250),)
+
+        Raises `InputError` for an unknown map, and where a label belongs nowhere in it.
+        """
+        from .label_maps import mapped
+
+        return mapped(self, onto)
 
     def to_dict(self) -> dict[str, Any]:
         if self.task == "regression":
@@ -221,6 +242,17 @@ class Result:
     def values(self) -> dict[str, float]:
         """Score (regression: value) per label name of the primary head."""
         return self._primary.values
+
+    def mapped(self, onto: LabelMapping = "ekman") -> Result:
+        """This answer with every head that can be in the labels of a map; see `HeadResult.mapped`.
+
+        Heads with a label that belongs nowhere in it, and those without labels, stay as they are.
+        Raises `InputError` for an unknown map.
+        """
+        from .label_maps import groups_of
+
+        heads = (h if groups_of(h, onto) is None else h.mapped(onto) for h in self.heads._results)
+        return replace(self, heads=Heads(tuple(heads)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps`.

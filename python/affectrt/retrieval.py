@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _core
 from .errors import InputError, NotFoundError, UnsupportedError
 from .inputs import TextLike, _kind, rows_of
+from .results import Heads, Result
 
 if TYPE_CHECKING:
     from .model import Model
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Library = Literal["numpy", "usearch", "faiss"]
+Dialogue = Sequence[tuple[str, str, str | Sequence[str] | None]]
+"""Turns `(speaker, text, label)`; `None`: a turn that others are read in the light of."""
 
 _FORMAT = "affectrt-index"
 _VERSION = 1
@@ -111,6 +115,38 @@ def _normalised(vectors: FloatArray) -> FloatArray:
     return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
 
+class _Turns:
+    """The labelled turns of dialogues with what a model says of them, in one batch."""
+
+    def __init__(self, model: Model, head: str | None, dialogues: Iterable[Dialogue]) -> None:
+        index = model._head_index(head)
+        self.texts: list[str] = []
+        self.labels: list[str | Sequence[str]] = []
+        additions: list[tuple[_core.Conversation, str, str, str | None]] = []
+        labelled = []
+        for number, dialogue in enumerate(dialogues):
+            conversation = _core.Conversation.create(model._core, 1, [index])
+            for place, turn in enumerate(dialogue):
+                if not isinstance(turn, tuple | list) or len(turn) != 3:
+                    raise InputError(
+                        f"dialogues[{number}][{place}] is {_kind(turn)}; give (speaker, text, "
+                        "label)"
+                    )
+                speaker, text, label = turn
+                if label is not None:
+                    labelled.append(len(additions))
+                    self.texts.append(text)
+                    self.labels.append(label)
+                # Of neutral turns no causes are looked for.
+                additions.append((conversation, speaker, text, "neutral"))
+        answers = _core.add_turns(additions, None, True) if additions else []
+        kept = [answers[i].prediction for i in labelled]
+        none = np.zeros((0, 1), np.float32)
+        self.scores = np.concatenate([p.heads[0].scores for p in kept]) if kept else none
+        vectors = [p.embeddings for p in kept if p.embeddings is not None]
+        self.vectors = np.concatenate(vectors) if vectors else none
+
+
 class Index:
     """Labelled examples of one model's head, to be searched by the model's own embeddings.
 
@@ -119,8 +155,10 @@ class Index:
     >>> index.fit(dev_texts, dev_labels)                     # doctest: +SKIP
     >>> index.predict_proba(["I miss her so much."])         # doctest: +SKIP
 
-    Search is exact and in NumPy, which is good for some 100,000 examples; `library="usearch"` or
-    "faiss" hands large sets over to that library, which searches approximately.
+    `Index.of_dialogues` holds turns, and `model.conversation(index=index)` blends its answers with
+    their votes. Search is exact and in NumPy, which is good for some 100,000 examples;
+    `library="usearch"` or "faiss" hands large sets over to that library, which searches
+    approximately.
     """
 
     def __init__(
@@ -146,6 +184,28 @@ class Index:
         targets = self._read_targets(model, head, list(labels), len(rows.texts))
         vectors = _normalised(model.embed(rows.texts))
         self._set(model, head, rows.texts, targets, vectors, library)
+
+    @classmethod
+    def of_dialogues(
+        cls,
+        model: Model,
+        dialogues: Iterable[Dialogue],
+        head: str | None = None,
+        *,
+        library: Library = "numpy",
+    ) -> Index:
+        """An index of labelled turns, each embedded in the light of those before it, as
+        `Model.conversation` reads them.
+
+        Errors are those of the constructor.
+        """
+        turns = _Turns(model, head, dialogues)
+        if not turns.texts:
+            raise InputError("an index needs at least one turn with a label")
+        targets = cls._read_targets(model, head, turns.labels, len(turns.texts))
+        index = cls.__new__(cls)
+        index._set(model, head, turns.texts, targets, _normalised(turns.vectors), library)
+        return index
 
     def _set(
         self,
@@ -234,6 +294,17 @@ class Index:
         rows = rows_of(list(texts))
         truth = self._read_targets(self._model, self._info.name, list(labels), len(rows.texts))
         scores, vectors = self._model._scores_and_embeddings(rows, self._info.name)
+        return self._fit(scores, vectors, truth)
+
+    def fit_dialogues(self, dialogues: Iterable[Dialogue]) -> dict[str, float]:
+        """As `fit`, on the labelled turns of dialogues."""
+        turns = _Turns(self._model, self._info.name, dialogues)
+        if not turns.texts:
+            raise InputError("fitting needs at least one turn with a label")
+        truth = self._read_targets(self._model, self._info.name, turns.labels, len(turns.texts))
+        return self._fit(turns.scores, turns.vectors, truth)
+
+    def _fit(self, scores: FloatArray, vectors: FloatArray, truth: FloatArray) -> dict[str, float]:
         most = min(64, len(self))
         nearest = self._nearest(vectors, most)
         best, found = np.inf, (self.k, self.sharpness, 0.0)
@@ -248,6 +319,32 @@ class Index:
                 votes_alone = min(votes_alone, loss)  # the last weight is 1
         self.k, self.sharpness, self.weight = found
         return {"head": self._loss(scores, truth), "votes": votes_alone, "blend": best}
+
+    def _check_conversation(self, model: Model, heads: tuple[str, ...]) -> None:
+        if model is not self._model:
+            raise InputError("the index was made with another model than the conversation's")
+        if self._info.name not in heads:
+            raise InputError(
+                f"the index votes for head {self._info.name!r}, which does not judge the turns of "
+                f"this conversation; these do: {', '.join(heads)}"
+            )
+
+    def _blended(self, result: Result, prediction: _core.Prediction) -> Result:
+        """A turn's answer with the neighbours' votes in the scores of the index's head."""
+        head = self._model._head_index(self._info.name)
+        if head not in prediction.answered or prediction.embeddings is None:
+            return result
+        own = prediction.heads[prediction.answered.index(head)].scores
+        # One row at a time: its votes then have the same bits however turns come.
+        votes = self._votes(*self._nearest(prediction.embeddings, self.k), self.k, self.sharpness)
+        scores = np.clip((1 - self.weight) * own + self.weight * votes, 1e-9, 1 - 1e-7)
+        logits = np.log(scores.astype(np.float64))
+        if self._info.task == "multi_label":
+            logits -= np.log1p(-scores.astype(np.float64))
+        logits *= self._info.temperature
+        answer = self._model._decoded(head, np.asarray(logits, np.float32))
+        heads = (answer if one.name == answer.name else one for one in result.heads.values())
+        return replace(result, heads=Heads(tuple(heads)))
 
     def _loss(self, scores: FloatArray, truth: FloatArray) -> float:
         clipped = np.clip(scores.astype(np.float64), 1e-4, 1 - 1e-4)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from .results import Heads, Label, Result, _short
+
+if TYPE_CHECKING:
+    from .label_maps import LabelMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,10 @@ class Turn:
         from .prompts import render
 
         return render(self, format, template, top)
+
+    def mapped(self, onto: LabelMapping = "ekman") -> Turn:
+        """This turn with the answers of `Result.mapped`; its arc stays as it is."""
+        return replace(self, result=self.result.mapped(onto))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps`.

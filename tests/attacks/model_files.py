@@ -1,5 +1,5 @@
-"""Hostile `.affect` files. `python tests/attacks/model_files.py FOLDER` writes them out, for
-`AFFECTRT_ATTACKS=FOLDER test_bundle` (the C++ test, with sanitizers) and for other readers.
+"""Hostile `.affect` files. `python -m attacks.model_files FOLDER` (in tests/) writes them out,
+for `AFFECTRT_ATTACKS=FOLDER test_bundle` (the C++ test, with sanitizers) and for other readers.
 
 Everything is written by `pack()` below or by Python's zipfile, not by `affectrt.export`, so that
 reader and writer are held against a third opinion.
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .head_fields import HEAD_LIES, told
 
 TINY_ONNX = b"\x08\x08\x3a\x00"  # ir_version 8 and an empty graph
 
@@ -519,6 +521,10 @@ def manifest_attacks() -> Iterator[Attack]:
         to=[{**manifest()["heads"][0], "name": f"h{i}"} for i in range(65)],
     )
     yield edit("tokens-huge", "max_tokens", "input", "max_tokens", to=1 << 40)
+    for name, expected, lie in HEAD_LIES:
+        yield edit(f"head-{name}", expected, "heads", to=[told(manifest()["heads"][0], lie)])
+    yield edit("embedding-long", "embedding", "model", "embedding", to="x" * 257)
+    yield edit("embedding-list", "embedding", "model", "embedding", to=["x"])
     yield edit("files-missing", "not there", "files", "ghost.bin", to=digest)
     yield edit("files-outside", "lead out", "files", "../../evil", to=digest)
     yield edit("files-itself", "list itself", "files", "affectrt.json", to=digest)

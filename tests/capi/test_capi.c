@@ -39,6 +39,7 @@ static void test_info(const affectrt_model* model) {
   affectrt_model_info info = AFFECTRT_MODEL_INFO_INIT;
   affectrt_head_info head = AFFECTRT_HEAD_INFO_INIT;
   uint32_t index = 77;
+  const char* mapped = NULL;
   CHECK_OK(affectrt_model_get_info(model, &info));
   CHECK(strcmp(info.name, "tiny") == 0 && strcmp(info.family, "bert") == 0);
   CHECK(strcmp(info.precision, "fp32") == 0 && strcmp(info.backend, "native") == 0);
@@ -56,6 +57,15 @@ static void test_info(const affectrt_model* model) {
   CHECK_OK(affectrt_model_find_head(model, "vad", &index));
   CHECK(index == 1);
 
+  CHECK_OK(affectrt_map_label("sentiment", "gutted", &mapped));
+  CHECK(strcmp(mapped, "negative") == 0);
+  CHECK_OK(affectrt_map_label("ekman", "train", &mapped));
+  CHECK(mapped == NULL);
+  CHECK_STATUS(AFFECTRT_INPUT, "no label map 'wheel'; give one of: goemotions, ekman",
+               affectrt_map_label("wheel", "joy", &mapped));
+  CHECK_STATUS(AFFECTRT_INPUT, "map is NULL", affectrt_map_label(NULL, "joy", &mapped));
+  CHECK_STATUS(AFFECTRT_INPUT, "label is NULL", affectrt_map_label("ekman", NULL, &mapped));
+  CHECK_STATUS(AFFECTRT_INPUT, "mapped is NULL", affectrt_map_label("ekman", "joy", NULL));
   CHECK_STATUS(AFFECTRT_INPUT, "no head 2", affectrt_model_get_head(model, 2, &head));
   CHECK_STATUS(AFFECTRT_INPUT, "4294967295", affectrt_model_get_head(model, UINT32_MAX, &head));
   CHECK_STATUS(AFFECTRT_INPUT, "emotion, vad", affectrt_model_find_head(model, "moods", &index));

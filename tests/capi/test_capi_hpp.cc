@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
   CHECK(std::string(model.info().name) == "tiny");
   CHECK(model.labels() == (std::vector<std::string_view>{"joy", "sadness", "anger"}));
   CHECK(model.find_head("vad") == 1);
+  CHECK(affectrt::map_label("ekman", "Gutted") == "sadness");
+  CHECK(!affectrt::map_label("ekman", "train"));
 
   const std::string third = "!";
   const std::vector<affectrt::Text> texts = {"so happy", {"so", "sad"}, third};

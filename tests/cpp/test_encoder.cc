@@ -248,23 +248,24 @@ class Model {
       : kernels_(kernels),
         config_(parse_encoder_config(config, "config.json")),
         weights_(SafeTensors::parse(image->build(), "w.safetensors")),
-        heads_(config_, weights_, heads()),
-        encoder_(make_text_encoder(config_, weights_, heads_.pooling(), kernels)) {}
+        heads_(&config_, weights_, heads()),
+        encoder_(make_text_encoder(config_, weights_, kernels)) {}
 
   std::vector<float> run(const TokenRows& rows, int threads) {
     encoder_->check(rows);
     ThreadPool pool(threads);
     std::vector<Workspace> spaces(static_cast<size_t>(threads));
     for (size_t i = 0; i < spaces.size(); ++i) encoder_->prepare(rows, i == 0, &spaces[i]);
-    std::vector<float> pooled(rows.rows * encoder_->stride());
+    OneReading reading(kernels_, heads_.readings()[0], rows, encoder_->stride());
     pool.run(threads, [&](Team& team) {
       encoder_->forward(rows, team, &spaces[0], &spaces[static_cast<size_t>(team.rank())],
-                        pooled.data());
+                        &reading);
     });
     std::vector<float> logits(rows.rows * kLabels);
     float* const outputs[] = {logits.data()};
     ClassifierHeads::Scratch scratch;
-    heads_.run(kernels_, pooled.data(), encoder_->stride(), rows.rows, false, &scratch, outputs);
+    heads_.run(kernels_, reading.pooled.data(), encoder_->stride(), rows.rows, 0, &scratch,
+               outputs);
     return logits;
   }
 

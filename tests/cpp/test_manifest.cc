@@ -124,10 +124,13 @@ TEST_CASE("affectrt.json: heads of every task and input") {
     of("token_flags", {"a", "b"}, {{"input", "reply"}})(m);
     (*m)["heads"][4]["name"] = "words";
     of("regression", {"v", "a"}, {{"ranges", {{1, 5}, {-1, 1.5}}}})(m);
+    (*m)["heads"][5]["name"] = "values";
+    of("single_label", {"x", "y"}, {{"layer", 3.0}, {"pooling", "attention_first"}})(m);
+    (*m)["heads"][6]["output"] = "deep";
     (*m)["model"]["embedding"] = "pooled";
   });
   CHECK(manifest.embedding == "pooled");
-  REQUIRE(manifest.heads.size() == 6);
+  REQUIRE(manifest.heads.size() == 7);
   CHECK(manifest.heads[0].input == HeadInput::kText);
   CHECK(manifest.heads[1].task == Task::kOrdinal);
   CHECK(manifest.heads[1].thresholds == std::vector<float>{0.5F, 1.0F});
@@ -141,6 +144,10 @@ TEST_CASE("affectrt.json: heads of every task and input") {
   CHECK(manifest.heads[4].thresholds == std::vector<float>{0.5F, 0.5F});
   REQUIRE(manifest.heads[5].ranges.size() == 2);
   CHECK(manifest.heads[5].ranges[1].high == 1.5F);
+  CHECK_FALSE(manifest.heads[5].layer);
+  CHECK_FALSE(manifest.heads[5].pooling);
+  CHECK(manifest.heads[6].layer == 3);
+  CHECK(manifest.heads[6].pooling == Pooling::kAttentionFirst);
 }
 
 TEST_CASE("affectrt.json: every error names its place") {
@@ -199,6 +206,11 @@ TEST_CASE("affectrt.json: every error names its place") {
       {put("/heads/0/input", nullptr), "heads[0].input: is null"},
       {put("/heads/0/ranges", {{0, 1}, {0, 1}}), "only a regression head has ranges"},
       {put("/heads/0/margin", 1), "only a span head has a margin"},
+      {put("/heads/0/layer", -1), "heads[0].layer: is -1; it must be an integer from 0 to 1024"},
+      {put("/heads/0/layer", nullptr), "heads[0].layer: is null"},
+      {put("/heads/0/pooling", 1), "heads[0].pooling: is 1"},
+      {of("token_flags", {"a"}, {{"pooling", "cls"}}), "reads every token; leave it out"},
+      {of("regression", {"v"}, {{"output", "logits"}, {"layer", 1}}), "have one output"},
       {best("ordinal", {0.0, 1.0}), "heads[1].thresholds[0]: is 0.0; it must be a number from 1"},
       {best("ordinal", {0.5}), "there are 1 thresholds for 2 labels"},
       {of("regression", {"v"}, {{"ranges", {{1, 1}}}}), "lowest value is not below its highest"},
@@ -254,6 +266,8 @@ TEST_CASE("affectrt.json: every error names its place") {
   CHECK(contains(error_of(put("/modality", "smell"), ErrorKind::kUnsupported), "modality"));
   CHECK(contains(error_of(put("/heads/0/input", "title"), ErrorKind::kUnsupported),
                  "heads[0].input: is \"title\"; it must be one of \"text\""));
+  CHECK(contains(error_of(put("/heads/0/pooling", "max"), ErrorKind::kUnsupported),
+                 "heads[0].pooling: is \"max\"; it must be one of \"mean\""));
   CHECK(contains(error_of(put("/heads/0/task", "rank"), ErrorKind::kUnsupported), "heads[0].task"));
 }
 

@@ -126,6 +126,10 @@ def finish(
         "version": "1.0.0",
         "licence": LICENCES[name],
         "metrics": metrics,
+        "head_data": {
+            spec.name: sorted({s.pack for s in sources for h in s.heads if h.name == spec.name})
+            for spec in specs
+        },
         "data": [entry for pack in {s.pack: None for s in sources} for entry in _data(data, pack)],
         "recipe": command,
     }

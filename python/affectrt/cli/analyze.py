@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeAlias
 
 from ..errors import Error, InputError, NotFoundError
+from ..label_maps import check_map, map_names
 from ..model import Model
 from ..results import Result
 from ..speech import SpeechModel
@@ -89,6 +90,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--heads", metavar="NAMES", help="the heads that answer, as in emotion,vad (default: all)"
+    )
+    parser.add_argument(
+        "--map",
+        choices=map_names(),
+        help="answer in the labels of a map: 28 emotions, Ekman's seven, sentiments or families",
     )
     parser.add_argument(
         "--arc", metavar="FILE", help="draw a conversation's course of emotions: .svg, .html, .png"
@@ -187,12 +193,19 @@ class _Answers:
     def __init__(self, model: Model, args: argparse.Namespace) -> None:
         self._model = model
         self._heads = heads_of(args)
+        self._map: str | None = args.map
         self._asked: bool | None = args.conversation
         self._draws = bool(args.arc)
         self.turns: Turns | None = None
 
     def __call__(self, rows: list[Row]) -> Iterator[tuple[Row, Answer | InputError]]:
         """A row that the model refuses costs only itself."""
+        for row, answer in self._answered(rows):
+            if self._map is not None and not isinstance(answer, InputError):
+                answer = answer.mapped(self._map)
+            yield row, answer
+
+    def _answered(self, rows: list[Row]) -> Iterator[tuple[Row, Answer | InputError]]:
         if self._asked is None:
             self._asked = rows[0].speaker is not None
         if self._asked:
@@ -330,6 +343,8 @@ def _card(result: Result, top: int) -> str:
 
 def _run_text(model: Model, text: str, args: argparse.Namespace) -> int:
     result = model(text if args.pair is None else (text, args.pair), heads=heads_of(args))
+    if args.map is not None:
+        result = result.mapped(args.map)
     if args.out:
         with atomic_writer(args.out) as file:
             file.write(to_json(result) + "\n")
@@ -375,8 +390,12 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(model, SpeechModel):
         if source is not None and source.close:
             source.stream.close()
+        if args.map is not None:
+            raise UsageError("--map goes with models of texts")
         args.input = [given]
         return sounds.run(model, args)
+    if args.map is not None:
+        check_map(model.info, args.map)
     if source is None:
         return _run_text(model, given, args)
     return _run_file(model, source, args)

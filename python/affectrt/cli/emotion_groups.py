@@ -24,7 +24,14 @@ _COLOURS = {
     "fear": "#2f9e8f",
     "anger": "#c8452f",
 }
+
+
+def _labels(family: str) -> frozenset[str]:
+    words = (word for name, more in _core.emotion_words().items() for word in (name, *more))
+    return frozenset(word for word in words if _core.map_label("families", word) == family)
+
+
 GROUPS = tuple(
-    Group(name, valence, _COLOURS[name], frozenset({name, *labels.split()}))
-    for name, valence, labels in _core.emotion_families()
+    Group(name, valence, _COLOURS[name], _labels(name))
+    for name, valence in _core.emotion_families()
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..inputs import rows_of
+from ..label_maps import check_map, map_label, map_labels, map_names
 from ..metrics import (
     Figure,
     Statistics,
@@ -60,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="a label of the data and what the head calls it; repeat for others",
+    )
+    parser.add_argument(
+        "--map",
+        choices=map_names(),
+        help="judge in the labels of a map, the head's and the data's labels both mapped onto it",
     )
     parser.add_argument(
         "--samples", type=positive, default=1000, metavar="N", help="of the bootstrap (1000)"
@@ -127,7 +134,9 @@ class _Answers:
                 self.values.append(answer.prediction.heads[0].scores[0])
 
 
-def _statistics(model: Model, head: HeadInfo, data: Data) -> tuple[Statistics, int]:
+def _statistics(
+    model: Model, head: HeadInfo, data: Data, onto: str | None
+) -> tuple[Statistics, int]:
     if head.input == "cause":
         return _cause_statistics(model, head, data)
     if head.input == "reply":
@@ -153,12 +162,23 @@ def _statistics(model: Model, head: HeadInfo, data: Data) -> tuple[Statistics, i
             for found in answers.found
         ]
         return span_statistics(targets, said, labels, answers.groups), count
-    truth_rows = np.zeros((count, len(head.labels)), bool)
+    decided = np.stack(answers.decided)
+    if onto is not None:
+        decided = _onto(head, decided, onto)
+    truth_rows = np.zeros(decided.shape, bool)
     for row, target in enumerate(targets):
         truth_rows[row, target] = True
     exclusive = head.task != "multi_label"
-    decided = np.stack(answers.decided)
     return label_statistics(decided, truth_rows, exclusive=exclusive, groups=answers.groups), count
+
+
+def _onto(head: HeadInfo, decided: Any, onto: str) -> Any:
+    """``bool [rows, labels]`` in the labels of a map: a group is decided where one of its is."""
+    names = map_labels(onto)
+    groups = np.zeros((len(decided), len(names)), bool)
+    for column, label in zip(decided.T, head.labels, strict=True):
+        groups[:, names.index(str(map_label(label, onto)))] |= column
+    return groups
 
 
 def _cause_statistics(model: Model, head: HeadInfo, data: Data) -> tuple[Statistics, int]:
@@ -203,11 +223,17 @@ def run(args: argparse.Namespace) -> int:
     renamed = _renamed(args.rename)
     model = load_model(args)
     if isinstance(model, SpeechModel):
+        if args.map is not None:
+            raise UsageError("--map goes with models of texts")
         head, count, figures = sound_figures(model, args, renamed)
         return _show(model, head, args, count, figures, "clips")
     head = model.info.heads[model._head_index(args.head)]
-    data = read_data(Path(args.data), Wanted(head, args.target, renamed))
-    statistics, count = _statistics(model, head, data)
+    judged = head
+    if args.map is not None:
+        check_map(replace(model.info, heads=(head,)), args.map)
+        judged = replace(head, labels=map_labels(args.map))
+    data = read_data(Path(args.data), Wanted(judged, args.target, renamed, args.map))
+    statistics, count = _statistics(model, head, data, args.map)
     figures = with_intervals(statistics, samples=args.samples, seed=args.seed)
     rows = "pairs" if head.input == "cause" else "turns" if data.dialogues else "texts"
     return _show(model, head, args, count, figures, rows)
@@ -226,6 +252,7 @@ def _show(
             "model": model.info.name,
             "head": head.name,
             "task": head.task,
+            **({} if args.map is None else {"map": args.map}),
             "data": args.data,
             "rows": count,
             "samples": args.samples,
@@ -238,7 +265,8 @@ def _show(
         }
         print(json.dumps(record, ensure_ascii=False))
         return EXIT_OK
-    print(f"{model.info.name}, head {head.name} ({head.task}), {count:,} {rows}")
+    onto = "" if args.map is None else f" onto {args.map}"
+    print(f"{model.info.name}, head {head.name} ({head.task}){onto}, {count:,} {rows}")
     print(printable(args.data) + "\n")
     print(_table(figures))
     return EXIT_OK

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError, NotFoundError
 from ..info import HeadInfo
+from ..label_maps import map_label
 
 _KEYS = ("label", "labels", "value", "values", "spans")
 _NAMES = {"pair": ("pair", "text_pair")}
@@ -47,6 +48,7 @@ class Wanted:
     head: HeadInfo
     key: str | None  # of the target; None: the first of the usual ones
     renamed: Mapping[str, str]  # labels of the data -> labels of the head
+    onto: str | None = None  # the name of a map; the head's labels are then the map's
 
 
 def read_data(path: Path, wanted: Wanted) -> Data:
@@ -148,7 +150,7 @@ def _target(where: str, row: dict[str, Any], text: str, wanted: Wanted) -> Any:
         names = [name for name, is_in in value.items() if is_in]
     if head.task != "multi_label" and len(names) != 1:
         raise InputError(f"{where}: head {head.name!r} takes exactly one label, not {len(names)}")
-    return [_label(where, name, head, wanted.renamed) for name in names]
+    return sorted({_label(where, name, wanted) for name in names})
 
 
 def _key(where: str, row: dict[str, Any], wanted: Wanted) -> str | None:
@@ -160,9 +162,12 @@ def _key(where: str, row: dict[str, Any], wanted: Wanted) -> str | None:
     return given[0] if given else None
 
 
-def _label(where: str, name: Any, head: HeadInfo, renamed: Mapping[str, str]) -> int:
+def _label(where: str, name: Any, wanted: Wanted) -> int:
+    head = wanted.head
     if isinstance(name, str):
-        name = renamed.get(name, name)
+        name = wanted.renamed.get(name, name)
+        if wanted.onto is not None:
+            name = map_label(name, wanted.onto) or name
         if name in head.labels:
             return head.labels.index(name)
         if name.isdigit() and int(name) < len(head.labels):  # as CSV has it

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import _core
@@ -115,25 +115,101 @@ def _input(info: ModelInfo) -> str:
     )
 
 
-def _head_rows(head: HeadInfo, width: int) -> list[tuple[str, str]]:
-    rows = [("task", f"{head.task}, {len(head.labels)} labels")]
-    labels = list(head.labels)
-    if head.thresholds is not None:
-        labels = [
-            f"{label} ≥{threshold:.2f}"
-            for label, threshold in zip(head.labels, head.thresholds, strict=True)
+# What stands beside the text that a head judges (FORMAT.md, section 3).
+_READS = {
+    "text": "a text",
+    "turn": "a turn, in the light of those before it",
+    "cause": "a turn that may have caused the emotion of a later one",
+    "reply": "a turn, in the light of who will answer it",
+    "audio": "a clip of sound",
+}
+_TELLS_OF_ROWS = ("data", "data_sha256", "split", "rows", "backend")
+
+
+def _labels(head: HeadInfo) -> list[str]:
+    """Each label with what it takes to be decided, or with the range of its values."""
+    if head.ranges is not None:
+        ranges = zip(head.labels, head.ranges, strict=True)
+        return [f"{label} {low:g} to {high:g}" for label, (low, high) in ranges]
+    if head.thresholds is None:
+        return list(head.labels)
+    sign = "≥" if head.task in ("multi_label", "token_flags") else "÷"
+    pairs = zip(head.labels, head.thresholds, strict=True)
+    return [f"{label} {sign}{threshold:.2f}" for label, threshold in pairs]
+
+
+def _figures(metric: Mapping[str, Any]) -> str:
+    """Figures on some rows, and which rows."""
+    said = {key: value for key, value in metric.items() if key not in _TELLS_OF_ROWS}
+    rows = [_plain(metric[key]) for key in ("data", "split") if metric.get(key)]
+    if metric.get("rows"):
+        rows.append(f"{_plain(metric['rows'])} rows")
+    return _plain(said) + (f" ({', '.join(rows)})" if rows else "")
+
+
+def _proof(head: HeadInfo, info: ModelInfo) -> Iterator[str]:
+    """The figures of the checkpoint and of this file on the same rows, by backend."""
+    parity = info.parity or {}
+    entries = parity.get("heads")
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, Mapping) or entry.get("head") != head.name:
+            continue
+        figures = entry.get("metrics")
+        said = [
+            f"{name} {_plain(value.get('source'))} checkpoint, {_plain(value.get('product'))} this"
+            for name, value in (figures.items() if isinstance(figures, Mapping) else ())
+            if isinstance(value, Mapping)
         ]
-    rows.append(("labels", _lines(labels, width)))
+        if entry.get("flipped_rows") is not None and head.task != "regression":
+            flipped, rows = _plain(entry["flipped_rows"]), _plain(entry.get("rows"))
+            said.append(f"{flipped} of {rows} rows decided otherwise")
+        where = f"{info.precision} on {_plain(entry.get('backend'))}, {_plain(parity.get('data'))}"
+        yield f"{'; '.join(said)} ({where})"
+
+
+def _data_of(head: HeadInfo, info: ModelInfo) -> str:
+    """The head's data sets, each with its licence where the model's list has it."""
+    licences = {_plain(entry.get("name")): entry.get("licence") for entry in info.data}
+    return "; ".join(
+        f"{name} ({_plain(licences[name])})" if licences.get(name) else name
+        for name in map(_plain, head.data)
+    )
+
+
+def _head_rows(head: HeadInfo, info: ModelInfo, width: int) -> list[tuple[str, str]]:
+    rows = [("task", f"{head.task}, {len(head.labels)} labels")]
+    reads = _READS.get(head.input, head.input)
+    if head.layer is not None:
+        reads += f", behind layer {head.layer}"
+    if head.pooling is not None:
+        reads += f", pooling {head.pooling}"
+    rows.append(("reads", reads))
+    rows.append(("labels", _lines(_labels(head), width)))
+    if head.thresholds is not None:
+        each = head.task in ("multi_label", "token_flags")
+        rule = "each score that reaches its number" if each else "the highest score ÷ its number"
+        rows.append(("decides", rule))
     if head.temperature != 1:
         rows.append(("temperature", f"{head.temperature:.4g}"))
     if head.unsure_below is not None:
         rows.append(("unsure below", f"{head.unsure_below:.4g}"))
-    rows.extend(("metric", _lines(metric, width)) for metric in head.metrics)
+    if head.margin is not None:
+        rows.append(("margin", f"{head.margin:.4g}"))
+    rows.extend(("metric", _lines(_figures(metric), width)) for metric in head.metrics)
+    rows.extend(("parity", _lines(proof, width)) for proof in _proof(head, info))
     if head.data:
-        rows.append(("data", _lines(head.data, width)))
+        rows.append(("data", _lines(_data_of(head, info), width)))
     if head.licence:
         rows.append(("licence", _lines(head.licence, width)))
     return rows
+
+
+def _parity(info: ModelInfo, width: int) -> str:
+    """What is true of all heads; each head has its own row."""
+    if not info.parity:
+        return "no report"
+    whole = {key: value for key, value in info.parity.items() if key not in ("heads", "bars")}
+    return _lines(whole, width)
 
 
 def _text(info: ModelInfo, record: dict[str, Any]) -> str:
@@ -162,10 +238,10 @@ def _text(info: ModelInfo, record: dict[str, Any]) -> str:
         general.append(("source", _lines(info.source, width)))
     if info.recipe:
         general.append(("recipe", _lines(info.recipe, width)))
-    general.append(("parity", _lines(info.parity, width) if info.parity else "no report"))
+    general.append(("parity", _parity(info, width)))
     blocks.append(columns(general))
     blocks.extend(
-        bold(f"head {printable(head.name)}", strong) + "\n" + columns(_head_rows(head, width))
+        bold(f"head {printable(head.name)}", strong) + "\n" + columns(_head_rows(head, info, width))
         for head in info.heads
     )
     files = [
