@@ -347,7 +347,7 @@ def test_other_inputs_that_are_no_rows(run: Any, lexicon_model: Path, tmp_path: 
         ["unknown"],
         [],
         ["export"],
-        ["verify", "x.affect"],
+        ["verify"],
     ],
 )
 def test_wrong_usage(run: Any, arguments: Sequence[str]) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 import affectrt
 from affectrt.errors import InputError
 from affectrt.export.checkpoint import HeadSpec
+from affectrt.export.speech_checkpoint import SAMPLE_RATE
 
 from .augment import Floats
-from .hearing import SAMPLE_RATE, Listen, other_clips
+from .hearing import Listen, other_clips
 from .packs import PACKS, Clip, read_pack
 from .report import figures_by_head
 
