@@ -28,6 +28,8 @@ def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:
         "--test-dir",
         str(build),
         "--output-on-failure",
+        "--parallel",
+        "2",
         "-R",
         tests,
         env={**os.environ, "AFFECTRT_ATTACKS": str(corpus)},
