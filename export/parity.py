@@ -146,15 +146,18 @@ class ParityReport:
             f"  {rows} of {source}",
             f"  token ids equal on {self.tokens.equal} of {self.tokens.rows} rows",
         ]
-        for head in self.heads:
-            lines += head_lines(head)
-        lines += [f"  note: {note}" for note in self.notes]
-        lines += [f"  beyond the bar: {failure}" for failure in self.failures]
-        lines += [f"  differs: {line}" for line in self.differences or ()]
-        lines += ["  the same as the report in the file"] if self.differences == () else []
-        versions = ", ".join(f"{k} {v}" for k, v in self.versions.items())
-        lines += [f"  {versions}", f"  again: {self.command}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, *closing_lines(self)])
+
+
+def closing_lines(report: Any) -> list[str]:
+    """What reports of text and of speech have in common: heads, remarks, versions, command."""
+    lines = [line for head in report.heads for line in head_lines(head)]
+    lines += [f"  note: {note}" for note in report.notes]
+    lines += [f"  beyond the bar: {failure}" for failure in report.failures]
+    lines += [f"  differs: {line}" for line in report.differences or ()]
+    lines += ["  the same as the report in the file"] if report.differences == () else []
+    versions = ", ".join(f"{k} {v}" for k, v in report.versions.items())
+    return [*lines, f"  {versions}", f"  again: {report.command}"]
 
 
 def head_lines(head: HeadParity) -> list[str]:

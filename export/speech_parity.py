@@ -26,8 +26,8 @@ from .parity import (
     HeadParity,
     ProductAnswers,
     broken_bars,
+    closing_lines,
     compare_head,
-    head_lines,
     versions,
 )
 from .parity_decisions import decide
@@ -97,15 +97,7 @@ class SpeechParityReport:
             f"  features max |d| {own.max_difference:.3g}, mean |d| {own.mean_difference:.3g} "
             f"over {own.frames} frames",
         ]
-        for head in self.heads:
-            lines += head_lines(head)
-        lines += [f"  note: {note}" for note in self.notes]
-        lines += [f"  beyond the bar: {failure}" for failure in self.failures]
-        lines += [f"  differs: {line}" for line in self.differences or ()]
-        lines += ["  the same as the report in the file"] if self.differences == () else []
-        said = ", ".join(f"{k} {v}" for k, v in self.versions.items())
-        lines += [f"  {said}", f"  again: {self.command}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, *closing_lines(self)])
 
 
 def source_features(checkpoint: SpeechCheckpoint, data: SpeechData) -> list[FloatArray]:

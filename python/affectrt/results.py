@@ -201,23 +201,11 @@ class Heads(Mapping[str, HeadResult]):
         return f"Heads({', '.join(map(repr, self._results))})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Result:
-    """The answer to one text (or pair of texts).
+class PrimaryAnswer:
+    """What answers to texts and to sounds say of their first head in short."""
 
-    `emotions`, `decided` and `unsure` are those of the primary head, the first that was asked;
-    `heads` holds all of them by name. `truncated` says that the text had more tokens than the
-    model takes and that only its beginning was read.
-
-    >>> joy = HeadResult("emotion", "multi_label", (Label("joy", 0.75),), ("joy",), False)
-    >>> Result("What a day!", None, Heads((joy,)), False)
-    Result('What a day!': joy=0.750)
-    """
-
-    text: str
-    pair: str | None
+    __slots__ = ()
     heads: Heads
-    truncated: bool
 
     @property
     def _primary(self) -> HeadResult:
@@ -235,13 +223,33 @@ class Result:
 
     @property
     def unsure(self) -> bool:
-        """Whether the primary head's best label is below the model's bound of confidence."""
+        """Whether the primary head's best label is below the model's bound of confidence, or there
+        was nothing to hear."""
         return self._primary.unsure
 
     @property
     def values(self) -> dict[str, float]:
         """Score (regression: value) per label name of the primary head."""
         return self._primary.values
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result(PrimaryAnswer):
+    """The answer to one text (or pair of texts).
+
+    `emotions`, `decided` and `unsure` are those of the primary head, the first that was asked;
+    `heads` holds all of them by name. `truncated` says that the text had more tokens than the
+    model takes and that only its beginning was read.
+
+    >>> joy = HeadResult("emotion", "multi_label", (Label("joy", 0.75),), ("joy",), False)
+    >>> Result("What a day!", None, Heads((joy,)), False)
+    Result('What a day!': joy=0.750)
+    """
+
+    text: str
+    pair: str | None
+    heads: Heads
+    truncated: bool
 
     def mapped(self, onto: LabelMapping = "ekman") -> Result:
         """This answer with every head that can be in the labels of a map; see `HeadResult.mapped`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .results import HeadResult, Heads, Label
+from .results import HeadResult, Heads, Label, PrimaryAnswer
 
 
 def _plain_answer(head: HeadResult) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class SpeechWindow:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SpeechResult:
+class SpeechResult(PrimaryAnswer):
     """The answer to one clip of sound.
 
     `emotions`, `decided` and `unsure` are those of the primary head, the first that was asked;
@@ -78,31 +78,6 @@ class SpeechResult:
     clipped_share: float
     audible: bool
     windows: tuple[SpeechWindow, ...]
-
-    @property
-    def _primary(self) -> HeadResult:
-        return self.heads._results[0]
-
-    @property
-    def emotions(self) -> tuple[Label, ...]:
-        """All labels of the primary head, highest score first."""
-        return self._primary.labels
-
-    @property
-    def decided(self) -> tuple[str, ...]:
-        """The labels that belong to the answer of the primary head, highest score first."""
-        return self._primary.decided
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the primary head's best label is below the model's bound of confidence, or there
-        was nothing to hear."""
-        return self._primary.unsure
-
-    @property
-    def values(self) -> dict[str, float]:
-        """Score (regression: value) per label name of the primary head."""
-        return self._primary.values
 
     def _value(self, label: str) -> float | None:
         for head in self.heads._results:

@@ -16,7 +16,7 @@ from affectrt.export.speech_checkpoint import FRAMES_PER_SECOND, FRAMES_PER_TOKE
 from .augment import MAX_SECONDS, Chances, Floats, Random, Samples, augment, mask_features, under
 from .packs import Clip, Pack
 
-_MOST_SAMPLES = int(MAX_SECONDS * SAMPLE_RATE)
+MOST_SAMPLES = int(MAX_SECONDS * SAMPLE_RATE)
 _HOP = SAMPLE_RATE // FRAMES_PER_SECOND
 POOL_BATCHES = 6  # batches whose clips are drawn together and sorted by length
 TEMPERATURE = 0.5  # a pack is drawn by its size to this power
@@ -29,14 +29,14 @@ def samples_of(clip: Clip) -> Samples:
 
 def log_mel(samples: Samples, num_mels: int) -> Floats:
     """Whisper's features of the first `MAX_SECONDS` of a clip alone, ``[num_mels, frames]``."""
-    cut = np.ascontiguousarray(samples[:_MOST_SAMPLES], np.float32)
+    cut = np.ascontiguousarray(samples[:MOST_SAMPLES], np.float32)
     rows: Floats = features.log_mel(cut, SAMPLE_RATE, num_mels, pad_to_s=None)
     return rows
 
 
 def tokens_of(clip: Clip) -> int:
     """How many tokens a clip has as it is."""
-    return -(-min(len(clip.samples), _MOST_SAMPLES) // (_HOP * FRAMES_PER_TOKEN))
+    return -(-min(len(clip.samples), MOST_SAMPLES) // (_HOP * FRAMES_PER_TOKEN))
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,6 @@ def listen_under(condition: str, other: Callable[[Random], Samples]) -> Listen:
 
     def listen(clip: Clip) -> Samples:
         rng = np.random.default_rng(list(clip.id.encode()))
-        return under(condition, samples_of(clip)[:_MOST_SAMPLES], rng, other)
+        return under(condition, samples_of(clip)[:MOST_SAMPLES], rng, other)
 
     return listen

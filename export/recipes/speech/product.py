@@ -22,7 +22,7 @@ from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.speech_checkpoint import SAMPLE_RATE
 
 from .augment import Floats
-from .hearing import Listen, other_clips
+from .hearing import MOST_SAMPLES, Listen, other_clips
 from .packs import PACKS, Clip, read_pack
 from .report import figures_by_head
 
@@ -47,7 +47,7 @@ def run_model(
     model: affectrt.SpeechModel, clips: Sequence[Clip], listen: Listen
 ) -> dict[str, Floats]:
     """Logits ``float32 [clips, labels]`` by head."""
-    sounds = [np.asarray(listen(clip)[: 8 * SAMPLE_RATE], np.float32) for clip in clips]
+    sounds = [np.asarray(listen(clip)[:MOST_SAMPLES], np.float32) for clip in clips]
     return {h: model.predict_logits(sounds, h, sample_rate=SAMPLE_RATE) for h in model.heads}
 
 
