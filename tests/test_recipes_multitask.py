@@ -149,7 +149,8 @@ def test_training_learns_and_start_and_teacher_are_taken(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     fast = ["--lr", "3e-3", "--head-lr", "3e-2", "--dropout", "0"]
-    run(data, base, first, "--steps", "60", *fast, only=["goemotions"])
+    packs = ["goemotions", "emobank", "nlupp"]  # a regression, and two heads that can be distilled
+    run(data, base, first, "--steps", "60", *fast, only=packs)
     report = json.loads((first / "report.json").read_text())
     assert report["metrics"]["emotion"][0]["macro_f1"] > 0.6  # chance is about .2
     start, shipped = str(first / "checkpoint"), str(tmp_path / "first.affect")
@@ -160,6 +161,9 @@ def test_training_learns_and_start_and_teacher_are_taken(
     assert both["metrics"]["emotion"][0]["macro_f1"] == pytest.approx(
         report["metrics"]["emotion"][0]["macro_f1"], abs=0.05
     )
+    # The heads of a checkpoint are in their own units; trained on, they are standardised again.
+    weights = [load_checkpoint(f / "checkpoint").model.state_dict() for f in (first, second)]
+    assert all(torch.allclose(weights[0][n], weights[1][n], atol=1e-5) for n in weights[0])
     with pytest.raises(ExportError, match="no multi-label head"):
         run(data, base, tmp_path / "none", "--teacher", start, only=["meld"])
 

@@ -139,6 +139,20 @@ def fold(model: nn.Module, losses: Mapping[str, Fitted]) -> None:
                 bias.sub_(loss.shift.to(bias.device))
 
 
+def unfold(model: nn.Module, losses: Mapping[str, Fitted]) -> None:
+    """Undo `fold`, in place: heads of a checkpoint, to be trained on."""
+    with torch.no_grad():
+        for name, loss in losses.items():
+            weight = model.get_parameter(f"heads.{name}.weight")
+            bias = model.get_parameter(f"heads.{name}.bias")
+            if loss.spec.task == "regression":
+                scale, centre = loss.scale.to(bias.device), loss.centre.to(bias.device)
+                weight.div_(scale.unsqueeze(1))
+                bias.sub_(centre).div_(scale)
+            else:
+                bias.add_(loss.shift.to(bias.device))
+
+
 def say(text: str) -> None:
     """A line of progress."""
     print(text, file=sys.stderr, flush=True)

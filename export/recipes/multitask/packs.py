@@ -169,7 +169,7 @@ def goemotions(data: Path) -> Source:
         yield Example(row["id"], row["text"], {"emotion": _one_hot(labels, row["labels"])})
 
     return Source(
-        "goemotions", "goemotions", (spec,), _each(_splits(data, "goemotions"), make), share=2.0
+        "goemotions", "goemotions", (spec,), _each(_splits(data, "goemotions"), make), share=1.3
     )
 
 
@@ -252,7 +252,7 @@ def emocontext(data: Path) -> Source:
 
 
 def isear(data: Path) -> Source:
-    return _single(data, "isear", "isear", "event_emotion", "text", "emotion", share=0.9)
+    return _single(data, "isear", "isear", "event_emotion", "text", "emotion", share=2.0)
 
 
 def empathetic(data: Path) -> Source:
@@ -278,7 +278,7 @@ def emobank(data: Path) -> Source:
         )
 
     spec = _head("vad", "regression", axes, ranges=((1.0, 5.0),) * 3)
-    return Source("emobank", "emobank", (spec,), _each(_splits(data, "emobank"), make), share=1.6)
+    return Source("emobank", "emobank", (spec,), _each(_splits(data, "emobank"), make), share=3.0)
 
 
 def cause_context(turns: Sequence[Row], target: int, candidate: int) -> tuple[Turn, ...]:
@@ -321,7 +321,7 @@ def reccon(data: Path) -> Source:
     rows["train"] = [row for row in rows["train"] if dialogue_key(row) not in tested]
     examples = _each(rows, reccon_pairs)
     keep = [1.0 if e.targets["cause_span"] else 0.6 for e in examples["train"]]
-    return Source("reccon", "reccon", specs, examples, 3.0, keep=np.asarray(keep, np.float32))
+    return Source("reccon", "reccon", specs, examples, 2.4, keep=np.asarray(keep, np.float32))
 
 
 def epitome(data: Path) -> Source:
@@ -342,7 +342,7 @@ def epitome(data: Path) -> Source:
         yield Example(row["id"], reply, targets, context)
 
     examples = _each(_splits(data, "epitome"), make)
-    return Source("epitome", "epitome", tuple(specs), examples, share=2.5)
+    return Source("epitome", "epitome", tuple(specs), examples, share=4.0)
 
 
 def wassa_turns(data: Path) -> Source:
@@ -380,7 +380,7 @@ def wassa_essays(data: Path) -> Source:
 
     examples = _each(rows, make)
     return Source(
-        "wassa_essays", "wassa22_essays", (spec,), examples, 1.2, official={"test": "dev"}
+        "wassa_essays", "wassa22_essays", (spec,), examples, 1.5, official={"test": "dev"}
     )
 
 
@@ -461,11 +461,11 @@ def longemotion_stages(data: Path) -> list[Example]:
 
 
 def banking(data: Path) -> Source:
-    return _single(data, "banking", "banking77", "intent_banking", "text", "label", share=0.8)
+    return _single(data, "banking", "banking77", "intent_banking", "text", "label", share=2.6)
 
 
 def clinc(data: Path) -> Source:
-    return _single(data, "clinc", "clinc150", "intent", "text", "label", share=0.8)
+    return _single(data, "clinc", "clinc150", "intent", "text", "label", share=2.4)
 
 
 def nlupp(data: Path) -> Source:
@@ -483,7 +483,7 @@ def nlupp(data: Path) -> Source:
         yield Example(row["id"], row["text"], targets)
 
     specs = (_head("intents", "multi_label", intents), _head("slots", "token_labels", bio))
-    return Source("nlupp", "nlupp", specs, _each(_splits(data, "nlupp"), make), share=1.6)
+    return Source("nlupp", "nlupp", specs, _each(_splits(data, "nlupp"), make), share=2.5)
 
 
 def personality_turn(traits: dict[str, float]) -> Turn:
@@ -542,7 +542,7 @@ def replies(data: Path) -> Source:
                 target = {"reply_fit": np.asarray([fits == 0], np.float32)}
                 part.append(Example(f"{row['id']}/{i}/{fits}", text, target, context))
         examples[split] = part
-    return Source("replies", "empatheticdialogues", (spec,), examples, share=0.6)
+    return Source("replies", "empatheticdialogues", (spec,), examples, share=0.2)
 
 
 SOURCES: dict[str, Callable[[Path], Source]] = {

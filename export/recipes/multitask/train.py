@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from affectrt.errors import ExportError
 from affectrt.export.checkpoint import HeadSpec, PooledEncoder, load_checkpoint
-from affectrt.export.recipes.running import Run, fold, say
+from affectrt.export.recipes.running import Run, fold, say, unfold
 
 from .evaluate import quick_measure
 from .inputs import Tokens, pad
@@ -79,8 +79,8 @@ def start_from(model: PooledEncoder, checkpoint: Path, losses: dict[str, HeadLos
             if other and (other.task, other.labels) == (spec.task, spec.labels):
                 head = source.model.get_submodule(f"heads.{spec.name}")
                 model.heads[spec.name].load_state_dict(head.state_dict())
-                model.get_parameter(f"heads.{spec.name}.bias").add_(losses[spec.name].shift)
                 taken.append(spec.name)
+    unfold(model, {name: losses[name] for name in taken})
     return taken
 
 
@@ -112,7 +112,9 @@ class Teacher:
         for name, head in self.heads.items():
             scores = torch.sigmoid(logits[head.output] / head.temperature).numpy()
             for score, i in zip(scores, rows, strict=True):
-                example, row = batch[i]
+                example, row = result[i]
+                if name not in example.targets:
+                    continue
                 target = (1 - weight) * example.targets[name] + weight * score
                 result[i] = (replace(example, targets={**example.targets, name: target}), row)
         return result
