@@ -15,12 +15,14 @@ BELOW = {
     "text": {"base", "bundle"},
     "kernels": {"base"},
     "audio": {"base", "kernels"},
+    "cuda": {"base", "kernels", "audio"},
     "encoders": {"base", "bundle", "kernels"},
     "engine": {"base", "bundle", "kernels", "encoders"},
     "tasks": {"base", "bundle"},
     "runtime": {"base", "bundle", "text", "kernels", "audio", "encoders", "engine", "tasks"},
 }
-BELOW["bindings"] = BELOW["capi"] = BELOW["runtime"] | {"runtime"}
+BELOW["capi"] = BELOW["runtime"] | {"runtime"}
+BELOW["bindings"] = BELOW["capi"] | {"cuda"}
 HEAVY = {"torch", "transformers", "onnx", "onnxscript", "optimum", "safetensors", "tensorrt"}
 
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "audio/reflect.h"
 #include "base/aligned_buffer.h"
 #include "kernels/dispatch.h"
 
@@ -15,21 +16,16 @@ constexpr float kNothing = -3.4e38F;
 
 size_t round_up16(size_t n) { return (n + 15) / 16 * 16; }
 
-// Place `i` of a clip of `total` samples that goes on, in mirrors, on both sides. `repeat`: whether
-// the samples at the borders come twice.
-int64_t reflect(int64_t i, int64_t total, bool repeat) {
-  if (total <= 1) return 0;
-  while (i < 0 || i >= total) {
-    if (i < 0) {
-      i = repeat ? -1 - i : -i;
-    } else {
-      i = 2 * total - (repeat ? 1 : 2) - i;
-    }
-  }
-  return i;
-}
-
 }  // namespace
+
+int64_t first_frame_begin(const FrameSettings& settings) {
+  const auto length = static_cast<int64_t>(settings.length);
+  if (settings.framing == Framing::kCentred) return -(length / 2);
+  if (settings.framing == Framing::kKaldiCentred) {
+    return static_cast<int64_t>(settings.shift) / 2 - length / 2;
+  }
+  return 0;
+}
 
 struct FrameFeatures::Scratch {
   Scratch(const FrameSettings& s, size_t bins, size_t columns)
@@ -50,11 +46,7 @@ FrameFeatures::FrameFeatures(FrameSettings settings)
     : settings_(std::move(settings)),
       fft_(settings_.fft_size),
       kernels_(select_kernels("").signal()) {
-  const auto length = static_cast<int64_t>(settings_.length);
-  if (settings_.framing == Framing::kCentred) offset_ = -(length / 2);
-  if (settings_.framing == Framing::kKaldiCentred) {
-    offset_ = static_cast<int64_t>(settings_.shift) / 2 - length / 2;
-  }
+  offset_ = first_frame_begin(settings_);
   const size_t transformed = settings_.transform.outputs();
   columns_ = transformed != 0 ? transformed : settings_.bands.outputs();
 }

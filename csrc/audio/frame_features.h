@@ -40,6 +40,9 @@ struct FrameSettings {
   float energy_scale = 1.0F;
 };
 
+// The sample at which frame 0 begins.
+int64_t first_frame_begin(const FrameSettings& settings);
+
 // The samples of a clip that are at hand.
 struct ClipView {
   const float* samples;  // those from `begin` to `end`

@@ -20,13 +20,14 @@ void bind_errors(pybind11::module_& m);  // model.cc: Error(kind) -> affectrt.er
 // tokenizer.cc; registers affectrt::Tokenizer with std::shared_ptr<Tokenizer> as its holder, since
 // Model.tokenizer shares the model's own.
 void bind_tokenizer(pybind11::module_& m);
-void bind_model(pybind11::module_& m);          // model.cc
-void bind_conversation(pybind11::module_& m);   // conversation.cc; after the two above
-void bind_label_maps(pybind11::module_& m);     // label_maps.cc
-void bind_speech(pybind11::module_& m);         // speech.cc
-void bind_features(pybind11::module_& m);       // features.cc
-void bind_fusion(pybind11::module_& m);         // fusion.cc
-void bind_vad(pybind11::module_& m);            // vad.cc
-void bind_speech_stream(pybind11::module_& m);  // speech_stream.cc; after bind_speech
+void bind_model(pybind11::module_& m);            // model.cc
+void bind_conversation(pybind11::module_& m);     // conversation.cc; after the two above
+void bind_label_maps(pybind11::module_& m);       // label_maps.cc
+void bind_speech(pybind11::module_& m);           // speech.cc
+void bind_features(pybind11::module_& m);         // features.cc
+void bind_device_features(pybind11::module_& m);  // device_features.cc; after bind_features
+void bind_fusion(pybind11::module_& m);           // fusion.cc
+void bind_vad(pybind11::module_& m);              // vad.cc
+void bind_speech_stream(pybind11::module_& m);    // speech_stream.cc; after bind_speech
 
 }  // namespace affectrt

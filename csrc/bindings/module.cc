@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m) {
   affectrt::bind_label_maps(m);
   affectrt::bind_speech(m);
   affectrt::bind_features(m);
+  affectrt::bind_device_features(m);
   affectrt::bind_fusion(m);
   affectrt::bind_vad(m);
   affectrt::bind_speech_stream(m);

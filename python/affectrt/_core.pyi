@@ -376,6 +376,28 @@ class FrameFeatures(metaclass=pybind11_type):
         num_threads: int = 1,
     ) -> list[npt.NDArray[np.float32]]: ...
 
+has_cuda: bool
+
+@final
+class DeviceArray(metaclass=pybind11_type):
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __dlpack__(self, **kwargs: Any) -> Any: ...
+
+@final
+class DeviceFeatures(metaclass=pybind11_type):
+    def __init__(self, plan: FrameFeatures, device: int) -> None: ...
+    def compute(
+        self,
+        samples: Any,
+        *,
+        total_samples: int = 0,
+        feature_major: bool = False,
+        normalise: bool = False,
+    ) -> DeviceArray: ...
+
 @final
 class FrameStream(metaclass=pybind11_type):
     def __init__(self, plan: FrameFeatures) -> None: ...

@@ -159,8 +159,18 @@ def resample(
 
 
 @functools.lru_cache(maxsize=8)
-def _whisper(num_mels: int) -> _core.FrameFeatures:
+def log_mel_plan(num_mels: int) -> _core.FrameFeatures:
+    """What `log_mel` computes with."""
     return _core.FrameFeatures.whisper(num_mels)
+
+
+def padded_samples(pad_to_s: float | None) -> int:
+    """`log_mel`'s argument in samples; 0: none."""
+    if pad_to_s is None:
+        return 0
+    if not 0.01 <= pad_to_s <= 3600.0:
+        raise InputError(f"pad_to_s is {pad_to_s!r}; 0.01 to 3600 seconds, or None, is needed")
+    return round(pad_to_s * _WHISPER_RATE)
 
 
 @functools.lru_cache(maxsize=16)
@@ -208,14 +218,9 @@ def log_mel(
     clips, alone = _clips(samples)
     threads = _threads(num_threads)
     clips = _resampled(clips, sample_rate, _WHISPER_RATE, threads)
-    total = 0
-    if pad_to_s is not None:
-        if not 0.01 <= pad_to_s <= 3600.0:
-            raise InputError(f"pad_to_s is {pad_to_s!r}; 0.01 to 3600 seconds, or None, is needed")
-        total = round(pad_to_s * _WHISPER_RATE)
-    results = _whisper(num_mels).compute(
+    results = log_mel_plan(num_mels).compute(
         clips,
-        total_samples=total,
+        total_samples=padded_samples(pad_to_s),
         feature_major=True,
         normalise=normalise,
         num_threads=threads,
@@ -273,6 +278,16 @@ def _kaldi_plan(
     return _kaldi(tuple(fields.items()))
 
 
+def fbank_plan(sample_rate: int, num_mels: int, options: FbankOptions) -> _core.FrameFeatures:
+    """What `fbank` computes with."""
+    return _kaldi_plan(sample_rate, _FBANK_DEFAULTS, options, num_mels=num_mels)
+
+
+def mfcc_plan(sample_rate: int, num_ceps: int, options: MfccOptions) -> _core.FrameFeatures:
+    """What `mfcc` computes with."""
+    return _kaldi_plan(sample_rate, _MFCC_DEFAULTS, options, num_ceps=num_ceps)
+
+
 @overload
 def fbank(
     samples: Clip,
@@ -313,7 +328,7 @@ def fbank(
         num_threads: Threads over the frames; 0: one for each CPU.
         options: See `FbankOptions`.
     """
-    plan = _kaldi_plan(sample_rate, _FBANK_DEFAULTS, options, num_mels=num_mels)
+    plan = fbank_plan(sample_rate, num_mels, options)
     clips, alone = _clips(samples)
     results = plan.compute(clips, num_threads=_threads(num_threads))
     return results[0] if alone else results
@@ -352,7 +367,7 @@ def mfcc(
     `use_energy` the first coefficient is the logarithm of the frame's energy before pre-emphasis
     and window.
     """
-    plan = _kaldi_plan(sample_rate, _MFCC_DEFAULTS, options, num_ceps=num_ceps)
+    plan = mfcc_plan(sample_rate, num_ceps, options)
     clips, alone = _clips(samples)
     results = plan.compute(clips, num_threads=_threads(num_threads))
     return results[0] if alone else results
@@ -464,7 +479,7 @@ class LogMelStream(_FrameStream):
     """
 
     def __init__(self, sample_rate: int, num_mels: int = 80) -> None:
-        super().__init__(sample_rate, _whisper(num_mels), _WHISPER_RATE)
+        super().__init__(sample_rate, log_mel_plan(num_mels), _WHISPER_RATE)
 
 
 class FbankStream(_FrameStream):
@@ -477,5 +492,5 @@ class FbankStream(_FrameStream):
     def __init__(
         self, sample_rate: int, num_mels: int = 80, **options: Unpack[FbankOptions]
     ) -> None:
-        plan = _kaldi_plan(sample_rate, _FBANK_DEFAULTS, options, num_mels=num_mels)
+        plan = fbank_plan(sample_rate, num_mels, options)
         super().__init__(sample_rate, plan, sample_rate)

@@ -1,0 +1,1 @@
+affectrt_test(cuda cuda)
