@@ -15,29 +15,49 @@ WITH_ATTENTION = ("attention", "attention_first")
 MASKED = -1e4  # of a score: its exponential is 0, in bfloat16 too
 
 
+VARIANCE_FLOOR = 1e-5  # added before the root: a clip of one token has a slope there, too
+
+
 class AttentionPooling(nn.Module):
     """Tokens to one vector, each `heads`-th of its columns a mean with weights of its own.
 
     Head h has the scores ``tokens @ weight[h]``; softmax over a row's tokens makes them
     the weights of columns ``h * width / heads`` to ``(h + 1) * width / heads``. A bias would change
     nothing.
+
+    With `statistics` the standard deviations under the same weights follow the means: attentive
+    statistics pooling (Okabe et al. 2018) with `heads` sets of weights.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, statistics: bool = False) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise ExportError(f"{heads} pooling heads do not divide the width {width}")
         self.weight = nn.Parameter(torch.zeros(heads, width))
+        self.statistics = statistics
+
+    @property
+    def width(self) -> int:
+        """Of the pooled vectors."""
+        return (2 if self.statistics else 1) * self.weight.shape[1]
 
     def forward(self, tokens: Tensor, known: Tensor) -> Tensor:
         """``[batch, tokens, width]`` and which tokens there are, ``bool [batch, tokens]``, to
-        ``[batch, width]``."""
+        ``[batch, self.width]``."""
         batch, length, width = tokens.shape
         heads = len(self.weight)
         scores = (tokens @ self.weight.T).float().masked_fill(~known.unsqueeze(-1), MASKED)
         weights = scores.softmax(1).to(tokens.dtype)
         parts = tokens.view(batch, length, heads, width // heads)
-        return torch.einsum("bth,bthc->bhc", weights, parts).reshape(batch, width)
+        mean = torch.einsum("bth,bthc->bhc", weights, parts)
+        if not self.statistics:
+            return mean.reshape(batch, width)
+        # A sum, since autocast makes products bfloat16, whose squares of deviations are coarse.
+        away = (parts - mean.unsqueeze(1)).float().square()
+        variance = (weights.float().unsqueeze(-1) * away).sum(1)
+        deviation = (variance + VARIANCE_FLOOR).sqrt()
+        both = mean.reshape(batch, width), deviation.reshape(batch, width).to(mean.dtype)
+        return torch.cat(both, 1)
 
 
 def pooled(

@@ -6,6 +6,10 @@ A directory as of Hugging Face (``config.json``, ``model.safetensors``,
     "affectrt": {"modality": "speech", "pooling": "attention", "sample_rate": 16000,
                  "max_seconds": 8.0, "heads": [...], "card": {...}}
 
+``pooling`` is "attention" or "attention_statistics" (see `affectrt.export.pooling`). A key
+``"compact": true`` beside it makes the export smaller by what a larger model does not miss: see
+`affectrt.export.whisper_weights.write_speech_model`.
+
 Its tensors are ``encoder.*`` (as in `transformers.WhisperEncoder`), ``pooling.weight``
 ``[pooling heads, width]``, and ``heads.<name>.weight`` and ``.bias``.
 """
@@ -33,7 +37,7 @@ from .pooling import MASKED, AttentionPooling
 SAMPLE_RATE = 16000  # Hz
 FRAMES_PER_SECOND = 100
 FRAMES_PER_TOKEN = 2
-POOLING = "attention"
+POOLINGS = ("attention", "attention_statistics")
 
 
 class SpeechEncoder(nn.Module):
@@ -44,13 +48,25 @@ class SpeechEncoder(nn.Module):
     attends to it.
     """
 
-    def __init__(self, encoder: Any, heads: Sequence[HeadSpec], pooling_heads: int = 4) -> None:
+    def __init__(
+        self,
+        encoder: Any,
+        heads: Sequence[HeadSpec],
+        pooling_heads: int = 4,
+        *,
+        statistics: bool = False,
+        compact: bool = False,
+    ) -> None:
         super().__init__()
         self.encoder: Any = encoder
         self.specs = tuple(heads)
-        width = int(encoder.config.d_model)
-        self.pooling = AttentionPooling(width, pooling_heads)
+        self.compact = compact
+        self.pooling = AttentionPooling(int(encoder.config.d_model), pooling_heads, statistics)
+        width = self.pooling.width
         self.dropout = nn.Dropout(0.1)
+        # Of pooled vectors, while heads are trained; see `standardise`.
+        self.register_buffer("centre", torch.zeros(width), persistent=False)
+        self.register_buffer("spread", torch.ones(width), persistent=False)
         self.heads = nn.ModuleDict()
         for spec in heads:
             if spec.task in TOKEN_TASKS:
@@ -59,6 +75,11 @@ class SpeechEncoder(nn.Module):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
             self.heads[spec.name] = head
+
+    @property
+    def pooling_kind(self) -> str:
+        """One of `POOLINGS`."""
+        return POOLINGS[self.pooling.statistics]
 
     @property
     def max_frames(self) -> int:
@@ -89,14 +110,28 @@ class SpeechEncoder(nn.Module):
         return encoder.layer_norm(x), known
 
     def pool(self, features: Tensor, frames: Tensor) -> Tensor:
-        """What the heads read: ``float32 [batch, width]``; arguments as of `states`."""
+        """What the heads read: ``float32 [batch, pooling.width]``; arguments as of `states`."""
         pooled: Tensor = self.pooling(*self.states(features, frames))
         return pooled
 
     def answer(self, pooled: Tensor) -> dict[str, Tensor]:
         """Logits by output name, ``float32 [batch, labels]``."""
-        pooled = self.dropout(pooled)
+        pooled = self.dropout((pooled - self.centre) / self.spread)
         return {h.output: self.heads[h.name](pooled) for h in self.specs}
+
+    def standardise(self, centre: Tensor, spread: Tensor) -> None:
+        """Let the heads read ``(pooled - centre) / spread`` from now on, each ``[width]``."""
+        self.centre.copy_(centre)
+        self.spread.copy_(spread)
+
+    def fold_standard(self) -> None:
+        """Make that part of the heads' weights, as in a checkpoint; answers stay the same."""
+        with torch.no_grad():
+            for head in self.heads.values():
+                assert isinstance(head, nn.Linear)
+                head.weight.div_(self.spread)
+                head.bias.sub_(head.weight @ self.centre)
+        self.standardise(torch.zeros_like(self.centre), torch.ones_like(self.spread))
 
     def forward(self, features: Tensor, frames: Tensor) -> dict[str, Tensor]:
         """Logits by output name; arguments as of `states`."""
@@ -186,7 +221,8 @@ def save_speech_checkpoint(
     config["dropout"] = 0.0  # of training
     config["affectrt"] = {
         "modality": "speech",
-        "pooling": POOLING,
+        "pooling": model.pooling_kind,
+        **({"compact": True} if model.compact else {}),
         "sample_rate": SAMPLE_RATE,
         "max_seconds": model.max_frames / FRAMES_PER_SECOND,
         "heads": [asdict(h) for h in model.specs],
@@ -228,8 +264,10 @@ def load_speech_checkpoint(path: Path | str) -> SpeechCheckpoint:
             f'{path}: is no speech model: config.json must have model_type "whisper" and a key '
             '"affectrt"'
         )
-    if own.get("pooling") != POOLING:
-        raise ExportError(f"{path}: pooling must be {POOLING!r}, not {own.get('pooling')!r}")
+    if own.get("pooling") not in POOLINGS:
+        raise ExportError(
+            f"{path}: pooling must be one of {', '.join(POOLINGS)}, not {own.get('pooling')!r}"
+        )
     if own.get("sample_rate") != SAMPLE_RATE:
         raise ExportError(f"{path}: sample_rate must be {SAMPLE_RATE}")
     specs = head_specs(path, own)
@@ -239,7 +277,13 @@ def load_speech_checkpoint(path: Path | str) -> SpeechCheckpoint:
         raise ExportError(f"{path}: weight 'pooling.weight' is missing from the checkpoint")
 
     def build() -> nn.Module:
-        return SpeechEncoder(new_whisper_encoder(whole), specs, len(weights["pooling.weight"]))
+        return SpeechEncoder(
+            new_whisper_encoder(whole),
+            specs,
+            len(weights["pooling.weight"]),
+            statistics=own["pooling"] == "attention_statistics",
+            compact=bool(own.get("compact")),
+        )
 
     model = built(path, weights, build)
     assert isinstance(model, SpeechEncoder)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from affectrt import features
 from affectrt.errors import Error, ExportError, NotFoundError
+from affectrt.sounds import TARGET_KEYS
 
 from .checkpoint import HeadSpec
 
-_KEYS = {"speaker_sex": ("sex",)}  # of a target, beside the name of its head
 _BUILTIN_SECONDS = (0.01, 0.1, 0.37, 0.5, 0.8, 1.0, 1.3, 1.9, 2.4, 3.1, 4.0, 5.2, 6.3, 7.7, 8.0)
 
 
@@ -139,7 +139,8 @@ def _targets(record: Mapping[str, Any], heads: Sequence[HeadSpec]) -> dict[str, 
     found = {}
     for head in heads:
         value = next(
-            (record[key] for key in (head.name, *_KEYS.get(head.name, ())) if key in record), None
+            (record[key] for key in (head.name, *TARGET_KEYS.get(head.name, ())) if key in record),
+            None,
         )
         if head.task == "regression":
             if value is None and all(label in record for label in head.labels):

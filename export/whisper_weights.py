@@ -13,9 +13,11 @@ import numpy.typing as npt
 from affectrt.errors import ExportError
 
 from .native_weights import ACTIVATIONS, to_safetensors
-from .speech_checkpoint import POOLING, SpeechEncoder
+from .speech_checkpoint import SpeechEncoder
 
 Tensors = dict[str, npt.NDArray[np.float32]]
+_POSITIONS = "embed_positions.weight"
+_INTEGERS = ("layers.", "conv2.")  # what is quantised in the int8 precisions
 
 
 def write_whisper_encoder(
@@ -53,7 +55,9 @@ def write_speech_model(
 
         "affectrt": {"modality": "speech", "pooling": "attention"}
 
-    Heads, features and licence are the manifest's matter.
+    Of a `compact` model the first convolution is integers like the second in the int8 precisions,
+    and positions that are Whisper's sinusoids are left out, since the engine computes them. Heads,
+    features and licence are the manifest's matter.
 
     Args:
         model: in its own float32 weights.
@@ -64,11 +68,22 @@ def write_speech_model(
     """
     config, tensors = _encoder_parts(model.encoder, None)
     config["dropout"] = 0.0  # of training
-    config["affectrt"] = {"modality": "speech", "pooling": POOLING}
+    config["affectrt"] = {"modality": "speech", "pooling": model.pooling_kind}
     for name, tensor in model.state_dict().items():
         if not name.startswith("encoder."):
             tensors[name] = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
-    return _files(config, tensors, precision, keep)
+    if not model.compact:
+        return _files(config, tensors, precision, keep)
+    if np.abs(tensors[_POSITIONS] - sinusoids(*tensors[_POSITIONS].shape)).max() < 1e-3:
+        del tensors[_POSITIONS]
+    return _files(config, tensors, precision, keep, (*_INTEGERS, "conv1."))
+
+
+def sinusoids(positions: int, width: int) -> npt.NDArray[np.float32]:
+    """Whisper's positions, ``[positions, width]``: sines, then cosines, of `width` / 2 rates."""
+    rates = 1e-4 ** (np.arange(width // 2) / (width // 2 - 1))
+    turns = np.arange(positions)[:, None] * rates
+    return np.concatenate([np.sin(turns), np.cos(turns)], 1).astype(np.float32)
 
 
 def _encoder_parts(encoder: Any, positions: int | None) -> tuple[dict[str, Any], Tensors]:
@@ -87,19 +102,22 @@ def _encoder_parts(encoder: Any, positions: int | None) -> tuple[dict[str, Any],
         name: np.ascontiguousarray(tensor.detach().cpu().float().numpy())
         for name, tensor in encoder.state_dict().items()
     }
-    table = "embed_positions.weight"
-    tensors[table] = np.ascontiguousarray(tensors[table][:positions])
+    tensors[_POSITIONS] = np.ascontiguousarray(tensors[_POSITIONS][:positions])
     config["max_source_positions"] = positions
     return config, tensors
 
 
 def _files(
-    config: dict[str, Any], tensors: Tensors, precision: str, keep: Collection[str]
+    config: dict[str, Any],
+    tensors: Tensors,
+    precision: str,
+    keep: Collection[str],
+    integers: tuple[str, ...] = _INTEGERS,
 ) -> dict[str, bytes]:
     weights = to_safetensors(
         tensors,
         precision,
-        is_matrix=lambda name: name.startswith(("layers.", "conv2.")) and name.endswith(".weight"),
+        is_matrix=lambda name: name.startswith(integers) and name.endswith(".weight"),
         keep=keep,
     )
     return {

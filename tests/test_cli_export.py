@@ -75,7 +75,7 @@ def test_export_checks_its_paths_first(run: Any, tmp_path: Path) -> None:
         (["export", checkpoint, "--out", checkpoint], "is a directory; give a file"),
         (["export", checkpoint, "--out", missing / "y.affect"], "there is no directory"),
         (["export", checkpoint, "--out", "y", "--data", missing], "no data file"),
-        (["verify", missing, "--against", checkpoint], "no model file"),
+        (["verify", missing, "--against", checkpoint], "models known by name: "),
         (["verify", file, "--against", missing], "no checkpoint"),
     ]
     for arguments, message in cases:

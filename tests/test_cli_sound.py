@@ -158,7 +158,9 @@ def test_eval(run: Run, model: Any, made: Callable[..., Path]) -> None:
     assert "split 'none'" in err
 
 
-def test_export_and_verify(run: Run, speech_checkpoint: Path, tmp_path: Path) -> None:
+def test_export_and_verify(
+    run: Run, speech_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out_file = tmp_path / "x.affect"
     code, out, err = run("export", str(speech_checkpoint), "--out", str(out_file))
     assert code == 0
@@ -169,3 +171,5 @@ def test_export_and_verify(run: Run, speech_checkpoint: Path, tmp_path: Path) ->
     assert "the same as the report in the file" in out
     code, out, _ = run("verify", str(out_file))
     assert code == 0
+    monkeypatch.setenv("AFFECTRT_MODEL_PATH", str(tmp_path))
+    assert run("verify", "x")[:2] == (0, out)  # by its name

@@ -21,7 +21,7 @@ from affectrt.errors import ExportError, InputError, NotFoundError
 from affectrt.export.checkpoint import HeadSpec
 from affectrt.export.recipes.speech import augment, evaluate, hearing, losses, packs, product
 from affectrt.export.recipes.speech.cli import main
-from affectrt.export.recipes.speech.train import Settings, new_model, parameter_groups
+from affectrt.export.recipes.speech.train import Settings, narrow, new_model, parameter_groups
 from affectrt.export.speech_checkpoint import SpeechEncoder, load_speech_checkpoint
 
 HEADS = ["emotion", "arousal_valence", "intensity", "speaker_sex", "shout", "quality"]
@@ -134,6 +134,40 @@ def test_fewer_layers_learn_from_a_teacher(data: Path, base: Path, tmp_path: Pat
     assert loaded.config["encoder_layers"] == 1
     assert "--teacher teacher/checkpoint" in loaded.card["recipe"]
     assert "--layers 1" in loaded.card["recipe"]
+
+
+def test_heads_on_a_frozen_narrow_encoder(data: Path, base: Path, tmp_path: Path) -> None:
+    words = ["--only", "ravdess", "emodb", "--neurons", "8", "--statistics", "1", "--layers", "1"]
+    small = ["--tokens-per-batch", "300", "--augment", "0"]
+    run(data, base, tmp_path, *words, *small, "--hearings", "4")
+    first = load_speech_checkpoint(tmp_path / "checkpoint")
+    run(data, base, tmp_path, *words, *small, "--hearings", "6")  # two more
+    loaded = load_speech_checkpoint(tmp_path / "checkpoint")
+    assert loaded.config["encoder_ffn_dim"] == 8
+    assert (loaded.model.compact, loaded.model.pooling_kind) == (True, "attention_statistics")
+    frozen = [n for n, _ in loaded.model.named_parameters() if n.startswith("encoder.")]
+    for name in frozen:
+        assert torch.equal(loaded.model.get_parameter(name), first.model.get_parameter(name))
+    assert loaded.model.heads["emotion"].weight.shape[1] == 48
+    assert "--hearings 6" in loaded.card["recipe"]
+    with pytest.raises(ExportError, match="neurons is 33; the base has 1 to 32 a layer"):
+        run(data, base, tmp_path, "--neurons", "33")
+    with pytest.raises(ExportError, match="of another run"):
+        run(data, base, tmp_path, *words, "--hearings", "4")
+
+
+def test_narrowing_keeps_what_moves_the_states_most(
+    made_packs: list[packs.Pack], base: Path
+) -> None:
+    model = new_model(base, packs.heads_of(made_packs), Settings(layers=1))
+    layer = model.encoder.layers[0]
+    with torch.no_grad():
+        layer.fc2.weight[:, 5:] = 0.0
+        wanted = evaluate.run_pool(model.eval(), made_packs[0].clips["dev"])
+    narrow(model, made_packs, 5)
+    assert layer.fc1.weight.shape == (5, 24)
+    found = evaluate.run_pool(model, made_packs[0].clips["dev"])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_loss_towards_a_teacher_is_least_at_its_answers(made_packs: list[packs.Pack]) -> None:

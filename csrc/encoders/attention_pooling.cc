@@ -5,9 +5,12 @@
 #include <string>
 
 #include "base/error.h"
+#include "kernels/pack.h"
 
 namespace affectrt {
 namespace {
+
+constexpr float kVarianceFloor = 1e-5F;  // as in affectrt.export.pooling
 
 // In place over the rows of one column.
 void softmax_column(float* x, size_t stride, size_t rows) {
@@ -25,7 +28,8 @@ void softmax_column(float* x, size_t stride, size_t rows) {
 }  // namespace
 
 AttentionPooling::AttentionPooling(const SafeTensors& weights, size_t hidden,
-                                   const std::string& name) {
+                                   const std::string& name, bool statistics)
+    : statistics_(statistics) {
   const std::string tensor = name + ".weight";
   const Tensor* found = weights.find(tensor);
   heads_ = found == nullptr || found->shape.empty() ? 1 : found->shape[0];
@@ -46,13 +50,31 @@ void AttentionPooling::run(const Kernels& kernels, const float* x, size_t stride
   scores_.multiply(kernels, {x, stride, nullptr, nullptr}, tokens, 0, scores_.panels(), scratch,
                    width, nullptr, Epilogue::kBias);
   for (size_t head = 0; head < heads_; ++head) softmax_column(scratch + head, width, tokens);
-  std::fill_n(pooled, stride, 0.0F);
-  for (size_t token = 0; token < tokens; ++token, x += stride, scratch += width) {
+  std::fill_n(pooled, round_up(this->width(), kPanelColumns), 0.0F);
+  for (size_t token = 0; token < tokens; ++token) {
+    const float* row = x + token * stride;
     for (size_t head = 0; head < heads_; ++head) {
-      const float weight = scratch[head];
-      for (size_t i = head * part_; i < (head + 1) * part_; ++i) pooled[i] += weight * x[i];
+      const float weight = scratch[token * width + head];
+      for (size_t i = head * part_; i < (head + 1) * part_; ++i) pooled[i] += weight * row[i];
     }
   }
+  if (statistics_) add_deviations(x, stride, tokens, scratch, width, pooled);
+}
+
+void AttentionPooling::add_deviations(const float* x, size_t stride, size_t tokens,
+                                      const float* weights, size_t width, float* pooled) const {
+  const size_t hidden = heads_ * part_;
+  float* deviations = pooled + hidden;
+  for (size_t token = 0; token < tokens; ++token, x += stride, weights += width) {
+    for (size_t head = 0; head < heads_; ++head) {
+      const float weight = weights[head];
+      for (size_t i = head * part_; i < (head + 1) * part_; ++i) {
+        const float away = x[i] - pooled[i];
+        deviations[i] += weight * away * away;
+      }
+    }
+  }
+  for (size_t i = 0; i < hidden; ++i) deviations[i] = std::sqrt(deviations[i] + kVarianceFloor);
 }
 
 }  // namespace affectrt

@@ -24,6 +24,14 @@ WhisperConfig parse_whisper_config(std::string_view config_json, const std::stri
   config.positions = size_at(root, "max_source_positions", kMaxTable, 1500);
   config.activation = activation_at(root, "activation_function");
   check_heads(root, config.hidden, config.heads);
+  if (const auto ours = root.find("affectrt")) {
+    if (const auto pooling = ours->find("pooling"); pooling && !pooling->is("attention")) {
+      config.statistics = pooling->is("attention_statistics");
+      if (!config.statistics) {
+        pooling->fail_value("'attention' or 'attention_statistics'", ErrorKind::kUnsupported);
+      }
+    }
+  }
   return config;
 }
 

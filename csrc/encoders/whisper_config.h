@@ -17,6 +17,7 @@ struct WhisperConfig {
   size_t mels = 0;
   size_t positions = 0;  // the most tokens of a clip, each of two frames
   Activation activation = Activation::kGelu;
+  bool statistics = false;  // pooling has deviations behind its means
 };
 
 // Throws Error(kModelFile) naming the key of what is damaged or out of bounds, and

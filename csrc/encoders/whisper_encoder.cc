@@ -1,6 +1,8 @@
 #include "encoders/whisper_encoder.h"
 
 #include <algorithm>
+#include <cmath>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,9 +12,11 @@
 namespace affectrt {
 namespace {
 
-constexpr size_t kTaps = 3;        // frames that a convolution reads, the middle one its own
-constexpr size_t kPadding = 2;     // rows of zeros around a clip
-constexpr float kNormEps = 1e-5F;  // fixed in the family's code
+constexpr const char* kPositions = "embed_positions.weight";
+constexpr size_t kTaps = 3;     // frames that a convolution reads, the middle one its own
+constexpr size_t kPadding = 2;  // rows of zeros around a clip
+constexpr size_t kMostComputed = 1 << 13;  // positions, where they are not in the file
+constexpr float kNormEps = 1e-5F;          // fixed in the family's code
 
 // A convolution as a product: its inputs are `kTaps` rows of `stride` floats, which lie one behind
 // the other wherever rows of frames do.
@@ -29,6 +33,30 @@ Linear load_convolution(const SafeTensors& weights, const std::string& name, siz
   return Linear(rows, integer_arithmetic(weights), weights, &columns);
 }
 
+// Row p has sin(p * r) and behind them cos(p * r) of hidden / 2 rates r from 1 to 1e-4, in equal
+// ratios (Radford et al. 2022, section 2.2).
+std::vector<float> sinusoids(const WhisperConfig& config, const SafeTensors& weights) {
+  const size_t half = config.hidden / 2;
+  if (half < 2 || config.hidden % 2 != 0 || config.positions > kMostComputed) {
+    throw Error(ErrorKind::kModelFile,
+                weights.origin() +
+                    ": has no 'embed_positions.weight'; positions are computed for "
+                    "an even width of at least 4 and at most " +
+                    std::to_string(kMostComputed) + " positions, not a width of " +
+                    std::to_string(config.hidden) + " and " + std::to_string(config.positions));
+  }
+  std::vector<float> table(config.positions * config.hidden);
+  for (size_t i = 0; i < half; ++i) {
+    const double rate = std::pow(1e-4, static_cast<double>(i) / static_cast<double>(half - 1));
+    for (size_t p = 0; p < config.positions; ++p) {
+      float* row = table.data() + p * config.hidden;
+      row[i] = static_cast<float>(std::sin(static_cast<double>(p) * rate));
+      row[half + i] = static_cast<float>(std::cos(static_cast<double>(p) * rate));
+    }
+  }
+  return table;
+}
+
 }  // namespace
 
 WhisperEncoder::WhisperEncoder(const WhisperConfig& config, const SafeTensors& weights,
@@ -38,8 +66,12 @@ WhisperEncoder::WhisperEncoder(const WhisperConfig& config, const SafeTensors& w
       stride_(round_up(config.hidden, kPanelColumns)),
       mel_stride_(round_up(config.mels, kPanelColumns)),
       first_(load_convolution(weights, "conv1", config.hidden, config.mels, mel_stride_)),
-      second_(load_convolution(weights, "conv2", config.hidden, config.hidden, stride_)),
-      positions_(weights, "embed_positions.weight", config.positions, config.hidden) {
+      second_(load_convolution(weights, "conv2", config.hidden, config.hidden, stride_)) {
+  if (weights.find(kPositions) != nullptr) {
+    positions_ = Table(weights, kPositions, config.positions, config.hidden);
+  } else {
+    sinusoids_ = sinusoids(config, weights);
+  }
   PreLnShape shape;
   shape.heads = HeadLayout(config.heads, config.hidden / config.heads, false);
   shape.hidden = config.hidden;
@@ -103,6 +135,14 @@ void WhisperEncoder::prepare(const ClipRows& clips, bool whole, Workspace* works
   workspace->make(room);
 }
 
+void WhisperEncoder::add_position(size_t position, float* x) const {
+  if (sinusoids_.empty()) {
+    positions_.add_row(kernels_, position, x);
+  } else {
+    kernels_.add(sinusoids_.data() + position * config_.hidden, x, config_.hidden);
+  }
+}
+
 // Both convolutions and the positions, to x [tokens, stride].
 void WhisperEncoder::embed(const ClipRows& clips, Team& team, Workspace* shared, Workspace* own,
                            float* x) const {
@@ -138,7 +178,7 @@ void WhisperEncoder::embed(const ClipRows& clips, Team& team, Workspace* shared,
                                block.input(convolved + 2 * row * stride_, 2 * stride_),
                                out + row * stride_, stride_, nullptr, Epilogue::kBiasGelu);
                  for (size_t i = row + block.begin; i < row + block.end; ++i) {
-                   positions_.add_row(kernels_, i, out + i * stride_);
+                   add_position(i, out + i * stride_);
                  }
                });
     frames += (count + kPadding) * mel_stride_;

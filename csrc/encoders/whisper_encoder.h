@@ -31,7 +31,8 @@ struct ClipRows {
 // Immutable: concurrent calls are safe, each with workspaces of its own.
 class WhisperEncoder {
  public:
-  // As make_text_encoder(). Tensors are named as in transformers' WhisperEncoder.
+  // As make_text_encoder(). Tensors are named as in transformers' WhisperEncoder; where there is no
+  // embed_positions.weight, positions are the sinusoids that Whisper was trained with.
   WhisperEncoder(const WhisperConfig& config, const SafeTensors& weights, const Kernels& kernels);
 
   const WhisperConfig& config() const { return config_; }
@@ -52,6 +53,7 @@ class WhisperEncoder {
 
  private:
   PreLnLayer load_layer(const SafeTensors& weights, size_t index, const HeadLayout& heads) const;
+  void add_position(size_t position, float* x) const;
   void embed(const ClipRows& clips, Team& team, Workspace* shared, Workspace* own, float* x) const;
 
   WhisperConfig config_;
@@ -61,6 +63,7 @@ class WhisperEncoder {
   Linear first_;       // reads three frames, one behind the other
   Linear second_;      // reads three of the first's rows
   Table positions_;
+  std::vector<float> sinusoids_;  // [positions, hidden] where weights have no table
   PreLnLayers layers_;
 };
 

@@ -11,6 +11,7 @@
 #include "encoders/whisper_encoder.h"
 #include "engine/chunks.h"
 #include "kernels/dispatch.h"
+#include "kernels/pack.h"
 
 namespace affectrt {
 namespace {
@@ -38,10 +39,9 @@ struct Answers {
 };
 
 // Their one reading are the pooled clips.
-ClassifierHeads heads_of(const WhisperConfig& config, const SafeTensors& weights,
-                         const std::vector<Head>& heads) {
+ClassifierHeads heads_of(size_t width, const SafeTensors& weights, const std::vector<Head>& heads) {
   EncoderConfig own;
-  own.hidden = config.hidden;
+  own.hidden = width;
   own.has_own_heads = true;
   return {&own, weights, heads};
 }
@@ -61,12 +61,14 @@ class Speech final : public NativeSpeech {
         encoder_(config, weights, kernels),
         runner_(num_threads) {
     if (bundle_ == nullptr) return;
-    answers_.emplace(Answers{AttentionPooling(weights, config.hidden),
-                             heads_of(config, weights, bundle_->manifest().heads)});
+    AttentionPooling pooling(weights, config.hidden, "pooling", config.statistics);
+    const size_t width = pooling.width();
+    answers_.emplace(
+        Answers{std::move(pooling), heads_of(width, weights, bundle_->manifest().heads)});
     for (const ClassifierHeads::Output& output : answers_->heads.outputs()) {
       outputs_.push_back({output.name, static_cast<int32_t>(output.width), OutputKind::kRow});
     }
-    outputs_.push_back({"embedding", static_cast<int32_t>(config.hidden), OutputKind::kEmbedding});
+    outputs_.push_back({"embedding", static_cast<int32_t>(width), OutputKind::kEmbedding});
   }
 
   const WhisperConfig& config() const override { return encoder_.config(); }
@@ -136,7 +138,7 @@ class Speech final : public NativeSpeech {
       }
       if (call.buffers.empty()) return;
       grow(&scratch->scores, speech.answers_->pooling.scratch(clips.spans().longest()));
-      grow(&scratch->pooled, clips.clips * encoder.stride());
+      grow(&scratch->pooled, clips.clips * speech.pooled_stride());
     }
     void forward(size_t begin, size_t end, Team& team, Scratch* shared, Scratch* own) const {
       speech.encoder_.forward(chunk(begin, end), team, &shared->workspace, &own->workspace);
@@ -157,13 +159,14 @@ class Speech final : public NativeSpeech {
     }
     void answer(size_t begin, size_t end, Scratch* scratch) const {
       const size_t stride = speech.encoder_.stride();
+      const size_t pooled_stride = speech.pooled_stride();
       const RowSpans spans = chunk(begin, end).spans();
       const float* hidden = scratch->workspace.hidden.data();
       float* pooled = scratch->pooled.data();
       for (size_t clip = 0; clip < spans.rows; ++clip) {
         speech.answers_->pooling.run(speech.kernels_, hidden + spans.first(clip) * stride, stride,
                                      spans.length(clip), scratch->scores.data(),
-                                     pooled + clip * stride);
+                                     pooled + clip * pooled_stride);
       }
       scratch->logits.clear();
       for (size_t i = 0; i + 1 < speech.outputs_.size(); ++i) {
@@ -171,16 +174,18 @@ class Speech final : public NativeSpeech {
         if (buffer != nullptr) buffer += begin * static_cast<size_t>(speech.outputs_[i].width);
         scratch->logits.push_back(buffer);
       }
-      speech.answers_->heads.run(speech.kernels_, pooled, stride, spans.rows, 0, &scratch->heads,
-                                 scratch->logits.data());
+      speech.answers_->heads.run(speech.kernels_, pooled, pooled_stride, spans.rows, 0,
+                                 &scratch->heads, scratch->logits.data());
       if (float* embeddings = call.buffers.back(); embeddings != nullptr) {
-        const size_t width = speech.encoder_.config().hidden;
-        for (size_t clip = begin; clip < end; ++clip, pooled += stride) {
+        const size_t width = speech.answers_->pooling.width();
+        for (size_t clip = begin; clip < end; ++clip, pooled += pooled_stride) {
           std::copy_n(pooled, width, embeddings + clip * width);
         }
       }
     }
   };
+
+  size_t pooled_stride() const { return round_up(answers_->pooling.width(), kPanelColumns); }
 
   void run_call(const ClipBatch& batch, Call* call) const {
     if (batch.clips == 0) return;

@@ -9,6 +9,7 @@ from . import _core
 from .errors import InputError
 from .inputs import Rows, _kind
 from .label_maps import map_labels
+from .results import Result
 from .turns import ArcPoint, Cause, Turn
 
 if TYPE_CHECKING:
@@ -16,8 +17,16 @@ if TYPE_CHECKING:
     from .model import Model, Progress
     from .results import HeadResult, Label
     from .retrieval import Index
+    from .sounds import SoundLike
+    from .speech import SpeechModel
+    from .speech_results import SpeechResult
+    from .voices import Voices
 
 _ARC_OF_A_TURN = 12
+UNHEARD = "..."
+"""What words of later turns are read in the light of, where a turn has none."""
+# Families of emotions that heads are told by another name.
+_TOLD = {"love": "joy"}
 # Of a personality, in the order that heads were trained with.
 _TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
@@ -51,6 +60,28 @@ def _told_traits(personality: Mapping[str, float] | None) -> str:
     return " ".join(f"{name} {round(10 * told[name])}" for name in _TRAITS if name in told)
 
 
+def _told_by(voice: SpeechResult) -> str:
+    """The emotion of a voice alone, as heads are told it."""
+    from .fusion import fuse
+
+    label = fuse(None, voice).label
+    return _TOLD.get(label, label)
+
+
+def voices_of(
+    speech: SpeechModel | None, state: str | None = None, turns: int = 0
+) -> Voices | None:
+    """What a conversation keeps of voices: of a new one, or as `state` tells; None without."""
+    if speech is None and (state is None or '"voices"' not in state):
+        return None
+    from .voices import Voices
+
+    if state is not None:
+        return Voices.restored(speech, state, turns)
+    assert speech is not None
+    return Voices(speech)
+
+
 class Conversation:
     """Turns of any number of speakers; made by `Model.conversation`.
 
@@ -63,8 +94,15 @@ class Conversation:
     threads at once.
     """
 
-    def __init__(self, model: Model, core: _core.Conversation, index: Index | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        core: _core.Conversation,
+        index: Index | None = None,
+        voices: Voices | None = None,
+    ) -> None:
         self._model = model
+        self._voices = voices
         self._core = core
         if index is not None:
             index._check_conversation(model, tuple(model.heads[head] for head in core.heads))
@@ -74,24 +112,70 @@ class Conversation:
     def add(
         self,
         speaker: str,
-        text: str,
+        text: str | None = None,
         *,
+        audio: SoundLike | None = None,
+        sample_rate: int | None = None,
         emotion: str | None = None,
         progress: Progress | None = None,
     ) -> Turn:
         """Adds a turn and answers it.
 
+        A conversation with a speech model takes `text`, `audio` (what the speech model takes as one
+        clip; `sample_rate` is of arrays, in Hz) or both. Words and voice are fused
+        (`affectrt.fusion`): `Turn.fused`, `valence` and `arc` are of both, `Turn.modalities` says
+        of what. Audio with nothing to hear counts as none. Of a turn without words later ones see
+        that it was said, as "...", and not what.
+
         `emotion` is the turn's emotion where it is known ("anger", "disgust", "fear", "joy",
         "sadness", "surprise" or "neutral"): causes are then looked for in its light, and not in
-        that of the model's own answer.
+        that of the model's own answer to the words (of a turn without, to the voice).
 
-        Raises `InputError` for a turn without speaker or text, naming its number; `BackendError`
-        when inference fails.
+        Raises `InputError` for a turn without speaker, or with neither text nor a voice, naming its
+        number; what the speech model raises for its audio; `BackendError` when inference fails.
         """
         number = self._core.turns + 1
-        turn = _new_turn(speaker, text, emotion, number)
-        before = self._before()
-        return self._made(before, self._core.add([turn], progress, self._index is not None))[0]
+        voice = self._hear(number, text, audio, sample_rate)
+        if voice is None or text is not None:
+            turn = _new_turn(speaker, text, emotion, number)
+        else:
+            turn = _new_turn(speaker, UNHEARD, emotion or _told_by(voice), number)
+        before, kept = self._before(), None
+        if voice is not None:
+            from .voices import voice_of
+
+            kept = voice_of(voice, text is not None)
+        answers = self._core.add([turn], progress, self._index is not None)
+        if kept is not None and self._voices is not None:
+            most = max(self.max_turns, _ARC_OF_A_TURN)
+            self._voices.keep(answers[0].point[0], kept, most)
+        return self._made(before, answers, voice)[0]
+
+    def _hear(
+        self, number: int, text: str | None, audio: SoundLike | None, sample_rate: int | None
+    ) -> SpeechResult | None:
+        """What the speech model says of a turn's audio, if there is something to hear."""
+        where = f"turn {number}"
+        if self._voices is None:
+            if audio is not None:
+                raise InputError(
+                    f"{where} has audio, but the conversation has no speech model; make it with "
+                    'conversation(speech=affectrt.load("speech"))'
+                )
+            return None
+        if audio is None:
+            if text is None:
+                raise InputError(f"{where} has neither text nor audio; give one of them, or both")
+            return None
+        answer = self._voices.model([audio], sample_rate=sample_rate)[0]
+        if answer.audible:
+            return answer
+        if text is None:
+            raise InputError(
+                f"{where} has no text, and nothing can be heard in its audio "
+                f"({answer.duration_s:.2f} s at {answer.level_dbfs:.0f} dB of full scale)"
+            )
+        return None
 
     def add_all(
         self, turns: Iterable[tuple[str, str]], *, progress: Progress | None = None
@@ -151,6 +235,9 @@ class Conversation:
     def _told_emotion(self, speaker: str) -> str | None:
         """What the model says of `speaker`'s last turn that is remembered."""
         own = [turn for turn in self._core.said() if turn[1] == speaker]
+        if own and self._voices is not None and own[-1][0] in self._voices:
+            point = next(p for p in self.arc if p.turn == own[-1][0])
+            return None if point.emotion is None else _TOLD.get(point.emotion, point.emotion)
         for head in self._core.heads if own else ():
             info = self._model.info.heads[head]
             if info.task == "single_label" and set(info.labels) == set(map_labels("ekman")):
@@ -202,24 +289,36 @@ class Conversation:
 
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
-        """`(speaker, text)` of the last `max_turns` turns, oldest first."""
-        return tuple((speaker, text) for _, speaker, text in self._core.said())
+        """`(speaker, text)` of the last `max_turns` turns, oldest first; "" without words."""
+        return tuple(
+            (speaker, "" if self._is_wordless(number) else text)
+            for number, speaker, text in self._core.said()
+        )
 
     def to_json(self) -> str:
-        """All that is remembered, the texts among it."""
-        return self._core.state_json()
+        """All that is remembered, the texts among it; of audio the emotions, not the sound."""
+        state = self._core.state_json()
+        return state if self._voices is None else self._voices.added_to(state)
 
     @classmethod
-    def from_json(cls, model: Model, state: str, *, index: Index | None = None) -> Conversation:
-        """The conversation that `to_json` told, with the same model file; `index` as of
-        `Model.conversation`, since the state does not hold it.
+    def from_json(
+        cls,
+        model: Model,
+        state: str,
+        *,
+        index: Index | None = None,
+        speech: SpeechModel | None = None,
+    ) -> Conversation:
+        """The conversation that `to_json` told, with the same model files; `index` and `speech` as
+        of `Model.conversation`, since the state does not hold them.
 
         Raises `InputError` for what is no such state and for that of another model,
         `UnsupportedError` for one of a later version.
         """
         if not isinstance(state, str):
             raise InputError(f"state is {_kind(state)}; give the str that to_json returned")
-        return cls(model, _core.Conversation.restore(model._core, state), index)
+        core = _core.Conversation.restore(model._core, state)
+        return cls(model, core, index, voices_of(speech, state, core.turns))
 
     def _point(
         self,
@@ -229,39 +328,57 @@ class Conversation:
         valence: float | None,
         mix: list[float] | None,
     ) -> ArcPoint:
-        return ArcPoint(
+        point = ArcPoint(
             turn,
             emotion,
             None if emotion is None else score,
             valence,
             None if mix is None else dict(zip(self._families, mix, strict=True)),
         )
+        return point if self._voices is None else self._voices.point(point)
+
+    def _is_wordless(self, number: int) -> bool:
+        return self._voices is not None and self._voices.is_wordless(number)
 
     def _before(self) -> list[ArcPoint]:
         """The end of the arc, to be asked for before turns are added."""
         return [self._point(*point) for point in self._core.arc(_ARC_OF_A_TURN - 1)]
 
-    def _made(self, before: list[ArcPoint], answers: Sequence[_core.TurnAnswer]) -> list[Turn]:
+    def _made(
+        self,
+        before: list[ArcPoint],
+        answers: Sequence[_core.TurnAnswer],
+        voice: SpeechResult | None = None,
+    ) -> list[Turn]:
         arc, made = before, []
         for answer in answers:
             arc = [*arc[1 - _ARC_OF_A_TURN :], self._point(*answer.point)]
-            made.append(self._turn(answer, tuple(arc)))
+            made.append(self._turn(answer, tuple(arc), voice))
         return made
 
-    def _turn(self, answer: _core.TurnAnswer, arc: tuple[ArcPoint, ...]) -> Turn:
-        result = self._model._results(Rows([answer.text], None, True), answer.prediction)[0]
-        if self._index is not None:
-            result = self._index._blended(result, answer.prediction)
+    def _turn(
+        self, answer: _core.TurnAnswer, arc: tuple[ArcPoint, ...], voice: SpeechResult | None
+    ) -> Turn:
+        number = arc[-1].turn
+        if voice is not None and self._is_wordless(number):
+            result = Result("", None, voice.heads, False)
+        else:
+            result = self._model._results(Rows([answer.text], None, True), answer.prediction)[0]
+            if self._index is not None:
+                result = self._index._blended(result, answer.prediction)
+        fused = None if self._voices is None else self._voices.fused(number, answer.point[4])
         causes = None
         if answer.causes is not None:
             causes = tuple(
                 Cause(turn, start, end, text, score)
-                if end >= 0
+                if end >= 0 and not self._is_wordless(turn)
                 else Cause(turn, None, None, None, score)
                 for turn, score, decided, start, end, _, text in answer.causes
                 if decided
             )
-        return Turn(arc[-1].turn, answer.speaker, result, answer.is_reply, causes, arc)
+        return Turn(
+            number, answer.speaker, result, answer.is_reply, causes, arc, voice=voice, fused=fused
+        )
 
     def __len__(self) -> int:
         return self._core.turns

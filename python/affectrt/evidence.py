@@ -176,6 +176,8 @@ def explain_turn(
     if number not in said:
         kept = f"turns {min(said)} to {max(said)} are remembered" if said else "nothing was said"
         raise InputError(f"there is no turn {number!r}; {kept}")
+    if conversation._is_wordless(number):
+        raise InputError(f"turn {number} has no words to explain; its voice was heard alone")
     speaker, text = said[number]
     parts = parts_of(text)
     texts = [text, *(_without(text, part) for part in parts)]

@@ -68,7 +68,11 @@ class Fused:
         }
 
 
-def _shares(answer: Any, argument: str, kinds: tuple[type[Any], ...], voice: bool) -> list[float]:
+def shares_of(answer: Any, argument: str) -> list[float]:
+    """Each family's part of the scores of an answer to the "text" or "speech" that `argument`
+    names."""
+    voice = argument == "speech"
+    kinds: tuple[type[Any], ...] = (SpeechResult, Segment) if voice else (Result, Turn)
     if isinstance(answer, Turn):
         answer = answer.result
     head = answer if isinstance(answer, HeadResult) else None
@@ -100,8 +104,13 @@ def fuse(
     """
     if text is None and speech is None:
         raise InputError("text and speech are both None; at least one is needed")
-    words = None if text is None else _shares(text, "text", (Result, Turn), False)
-    voice = None if speech is None else _shares(speech, "speech", (SpeechResult, Segment), True)
+    words = None if text is None else shares_of(text, "text")
+    voice = None if speech is None else shares_of(speech, "speech")
+    return fuse_shares(words, voice)
+
+
+def fuse_shares(words: list[float] | None, voice: list[float] | None) -> Fused:
+    """`fuse`, of what `shares_of` gave; not both are None."""
     mix = _core.fuse(words, voice)
     given = (("text", words), ("speech", voice))
     return Fused(dict(zip(FAMILIES, mix, strict=True)), tuple(n for n, v in given if v is not None))

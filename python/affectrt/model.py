@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
 from .errors import InputError
-from .info import HeadInfo, ModelInfo, model_info
+from .info import HeadInfo
 from .inputs import Rows, TextLike, rows_of
+from .loaded import LoadedModel
 from .results import TOKEN_TASKS, HeadResult, Heads, Label, Result, Span
 from .tokenizer import Tokenizer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .loading import LoadOptions
     from .long_text import LongResult, OddOneOut, Pool
     from .retrieval import Index
+    from .speech import SpeechModel
     from .turns import Turn
 
 Progress: TypeAlias = Callable[[int, int], object]
@@ -87,7 +89,7 @@ def _span_results(info: HeadInfo, texts: list[str], scores: _core.HeadScores) ->
     return results
 
 
-class Model:
+class Model(LoadedModel):
     """A model that is ready to answer; made by `affectrt.load`.
 
     Immutable and safe to call from many threads: calls share the weights and the backend, and the
@@ -96,34 +98,15 @@ class Model:
     """
 
     def __init__(self, core: _core.Model, options: LoadOptions | None = None) -> None:
+        super().__init__(core, options)
         self._core = core
-        self._options = options
-        self._info = model_info(core)
-        self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
         self._tokenizer = Tokenizer(core.tokenizer)
         self._known_words: Lexicon | None = None  # made when it is first asked for
-
-    @property
-    def info(self) -> ModelInfo:
-        """Name, licence, data, metrics, parity, backend and limits of this model."""
-        return self._info
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """The names of the heads; the first is the primary one."""
-        return tuple(head.name for head in self._info.heads)
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's own tokenizer, shared with it."""
         return self._tokenizer
-
-    def labels(self, head: str | None = None) -> tuple[str, ...]:
-        """The labels of `head` (the primary one if not given), in the order of the score columns.
-
-        Raises `InputError` when there is no such head.
-        """
-        return self._info.heads[self._head_index(head)].labels
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
@@ -267,6 +250,7 @@ class Model:
         max_turns: int = 200,
         heads: Sequence[str] | None = None,
         index: Index | None = None,
+        speech: SpeechModel | None = None,
     ) -> Conversation:
         """An empty conversation, which judges each turn in the light of those before it.
 
@@ -276,16 +260,20 @@ class Model:
         (`Index.of_dialogues`), whose votes the answers of its head are blended with; arc and causes
         stay those of the model alone.
 
-        Raises `InputError` for heads that there are not, or that judge something else than turns.
+        With `speech`, a speech model such as `affectrt.load("speech")`, turns may have audio beside
+        words or in their place: see `Conversation.add`.
+
+        Raises `InputError` for heads that there are not, or that judge something else than turns,
+        and for a speech model whose first head names no emotions.
         """
-        from .conversation import Conversation
+        from .conversation import Conversation, voices_of
 
         if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
             raise InputError(f"max_turns is {max_turns!r}; give a positive int")
         indices = [] if heads is None else self._head_indices(heads)
         most = min(max_turns, 2**31 - 1)
         core = _core.Conversation.create(self._core, most, indices)
-        return Conversation(self, core, index)
+        return Conversation(self, core, index, voices_of(speech))
 
     def add_turns(
         self,
@@ -381,28 +369,11 @@ class Model:
         scores = self._core.decode(index, logits)
         return label_results(self._info.heads[index], self._labels[index], scores)[0]
 
-    def _head_index(self, head: str | None) -> int:
-        if head is None:
-            return next(iter(self._core.text_heads), 0)
-        if not isinstance(head, str):
-            raise InputError(f"head is {type(head).__name__}; give one of: {self._head_list()}")
-        for index, info in enumerate(self._info.heads):
-            if info.name == head:
-                return index
-        raise InputError(f"head {head!r} is not in this model; it has: {self._head_list()}")
+    def _primary(self) -> int:
+        return next(iter(self._core.text_heads), 0)
 
-    def _head_indices(self, heads: Sequence[str]) -> list[int]:
-        if isinstance(heads, str) or not isinstance(heads, Sequence):
-            raise InputError(f"heads is {type(heads).__name__}; give a list of names of heads")
-        if not heads:
-            raise InputError(f"heads is empty; give some of: {self._head_list()}")
-        indices = [self._head_index(head) for head in heads]
-        if len(set(indices)) < len(indices):
-            raise InputError(f"heads names one twice: {', '.join(heads)}")
-        return indices
-
-    def _head_list(self) -> str:
-        return ", ".join(self.heads)
+    def _limits(self) -> str:
+        return f"up to {self._info.max_tokens} tokens"
 
     def _predict(
         self, rows: Rows, heads: list[int] | None, progress: Progress | None, max_tokens: int = 0
@@ -443,21 +414,6 @@ class Model:
                 strict=True,
             )
         ]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as its file and options: the other process maps the same file again."""
-        from .loading import LoadOptions, load_path
-
-        return load_path, (self._core.path, self._options or LoadOptions())
-
-    def __repr__(self) -> str:
-        info = self._info
-        heads = ", ".join(f"{h.name} ({h.task}, {len(h.labels)} labels)" for h in info.heads)
-        kind = " ".join(part for part in (info.family, info.precision) if part)
-        return (
-            f"<affectrt.Model {info.name!r}: {kind} on {info.backend}; {heads}; "
-            f"up to {info.max_tokens} tokens>"
-        )
 
 
 async def _in_thread(work: Callable[[Progress], _T], progress: Progress | None) -> _T:

@@ -20,6 +20,9 @@ SoundLike: TypeAlias = (
 """An audio file, samples `[samples]` or `[samples, channels]`, samples with their rate, or
 `{"array": ..., "sampling_rate": ...}` as transformers and datasets have it."""
 
+TARGET_KEYS: Mapping[str, tuple[str, ...]] = {"speaker_sex": ("sex",)}
+"""What rows of labelled clips call the target of a head, beside its name."""
+
 _LEAST_RATE = 8000  # Hz
 _MOST_RATE = 192000
 _EXPECTED = "the path of an audio file, a NumPy array of samples, or (samples, sample_rate)"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _core
 from .errors import InputError
-from .info import ModelInfo, model_info
+from .loaded import LoadedModel
 from .model import Progress, label_results
 from .results import HeadResult, Heads
 from .sounds import Clip, SoundLike, check_sounds, clip_of, clips_of, is_one_sound
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PORTION_SAMPLES = 1 << 23  # 32 MB of float32: what is read before it is answered
 
 
-class SpeechModel:
+class SpeechModel(LoadedModel):
     """A speech model that is ready to answer; made by `affectrt.load`.
 
     Immutable and safe to call from many threads: calls share the weights, and the GIL is released
@@ -35,15 +35,8 @@ class SpeechModel:
     """
 
     def __init__(self, core: _core.SpeechModel, options: LoadOptions | None = None) -> None:
+        super().__init__(core, options)
         self._core = core
-        self._options = options
-        self._info = model_info(core)
-        self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
-
-    @property
-    def info(self) -> ModelInfo:
-        """Name, licence, data, metrics, parity, backend and limits of this model."""
-        return self._info
 
     @property
     def sample_rate(self) -> int:
@@ -54,18 +47,6 @@ class SpeechModel:
     def max_seconds(self) -> float:
         """The longest clip that is answered at once; longer ones are answered in windows."""
         return self._core.max_seconds
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """The names of the heads; the first is the primary one."""
-        return tuple(head.name for head in self._info.heads)
-
-    def labels(self, head: str | None = None) -> tuple[str, ...]:
-        """The labels of `head` (the primary one if not given), in the order of the score columns.
-
-        Raises `InputError` when there is no such head.
-        """
-        return self._info.heads[0 if head is None else self._head_index(head)].labels
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is an iterable of str, too
@@ -243,7 +224,7 @@ class SpeechModel:
         sample_rate: int | None,
         progress: Progress | None,
     ) -> _core.HeadScores:
-        index = 0 if head is None else self._head_index(head)
+        index = self._head_index(head)
         check_sounds(sounds, sample_rate)
         clips = list(clips_of(sounds, sample_rate))
         return self._predict(clips, [index], [], progress).heads[0]
@@ -327,40 +308,8 @@ class SpeechModel:
                 allowed[index] = [info.labels.index(label) for label in wanted]
         return allowed
 
-    def _head_index(self, head: str) -> int:
-        if not isinstance(head, str):
-            raise InputError(f"head is {type(head).__name__}; give one of: {self._head_list()}")
-        if head not in self.heads:
-            raise InputError(f"head {head!r} is not in this model; it has: {self._head_list()}")
-        return self.heads.index(head)
-
-    def _head_indices(self, heads: Sequence[str]) -> list[int]:
-        if isinstance(heads, str) or not isinstance(heads, Sequence):
-            raise InputError(f"heads is {type(heads).__name__}; give a list of names of heads")
-        if not heads:
-            raise InputError(f"heads is empty; give some of: {self._head_list()}")
-        indices = [self._head_index(head) for head in heads]
-        if len(set(indices)) < len(indices):
-            raise InputError(f"heads names one twice: {', '.join(heads)}")
-        return indices
-
-    def _head_list(self) -> str:
-        return ", ".join(self.heads)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as its file and options: the other process maps the same file again."""
-        from .loading import LoadOptions, load_path
-
-        return load_path, (self._core.path, self._options or LoadOptions())
-
-    def __repr__(self) -> str:
-        info = self._info
-        heads = ", ".join(f"{h.name} ({h.task}, {len(h.labels)} labels)" for h in info.heads)
-        kind = " ".join(part for part in (info.family, info.precision) if part)
-        return (
-            f"<affectrt.SpeechModel {info.name!r}: {kind} on {info.backend}; {heads}; "
-            f"{self.sample_rate} Hz, up to {self.max_seconds:g} s at once>"
-        )
+    def _limits(self) -> str:
+        return f"{self.sample_rate} Hz, up to {self.max_seconds:g} s at once"
 
 
 def _without_others(result: HeadResult, names: set[str]) -> HeadResult:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .results import Heads, Label, Result, _short
 
 if TYPE_CHECKING:
+    from .fusion import Fused
     from .label_maps import LabelMapping
+    from .speech_results import SpeechResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Turn:
     (`is_reply`). `causes` are the turns, this one among them, that caused its emotion, or `None`
     where the model cannot tell. `arc` ends in this turn and has at most a dozen; the conversation's
     own has all that are remembered.
+
+    In a conversation with a speech model, `voice` is its answer to the turn's audio, and `fused`
+    what words and voice say together, of which `valence` and the last point of `arc` are made. The
+    `result` of a turn without words has an empty text and the voice's heads.
     """
 
     number: int
@@ -77,6 +83,13 @@ class Turn:
     is_reply: bool
     causes: tuple[Cause, ...] | None
     arc: tuple[ArcPoint, ...]
+    voice: SpeechResult | None = None
+    fused: Fused | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What its emotion was read from: "text", "speech"."""
+        return ("text",) if self.fused is None else self.fused.modalities
 
     @property
     def text(self) -> str:
@@ -175,7 +188,8 @@ class Turn:
         """Plain values, ready for `json.dumps`.
 
         Keys: `turn`, `speaker`, those of `Result.to_dict()`, `is_reply`; `valence`, `mix` and
-        `causes` where the model tells them.
+        `causes` where the model tells them; in a conversation with a speech model `modalities`,
+        `fused` (`label` and `score`) and, of what was heard, `voice` (`SpeechResult.to_dict()`).
         """
         record: dict[str, Any] = {"turn": self.number, "speaker": self.speaker}
         record |= self.result.to_dict()
@@ -186,9 +200,15 @@ class Turn:
             record["mix"] = dict(self.point.mix)
         if self.causes is not None:
             record["causes"] = [cause.to_dict() for cause in self.causes]
+        if self.fused is not None:
+            record["modalities"] = list(self.modalities)
+            record["fused"] = {"label": self.fused.label, "score": self.fused.score}
+        if self.voice is not None:
+            record["voice"] = self.voice.to_dict()
         return record
 
     def __repr__(self) -> str:
         emotion = ", ".join(self.decided) or f"nearest {self.emotions[0].label}"
         causes = f", {len(self.causes)} causes" if self.causes else ""
-        return f"Turn({self.number}, {self.speaker!r}: {_short(self.text)!r}: {emotion}{causes})"
+        said = repr(_short(self.text)) if "text" in self.modalities else "without words"
+        return f"Turn({self.number}, {self.speaker!r}: {said}: {emotion}{causes})"

@@ -11,9 +11,11 @@ import torch
 from affectrt.errors import ExportError
 from affectrt.export.recipes.running import add_settings, changed_settings, plot_curves
 
+from .losses import HeadLoss
 from .packs import PACKS, heads_of, read_pack
+from .probe import fit_heads, hear
 from .report import finish
-from .train import Settings, Teacher, new_model, standardise, train
+from .train import Settings, Teacher, narrow, new_model, standardise, train
 
 _SETTINGS = {
     "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
@@ -29,6 +31,9 @@ _SETTINGS = {
     "mixup": "parameter of its beta distribution; 0 for none",
     "augment": "share of clips that are changed before they are heard",
     "pooling_heads": "means with weights of their own",
+    "statistics": "1: deviations over time behind the means",
+    "neurons": "that stay in each layer's feed-forward, in a model to be exported small; 0 for all",
+    "hearings": "batches that heads are fitted on, of an encoder that stays as it is; 0: train all",
     "seed": "of everything that is drawn",
     "save_every": "steps between saved states",
     "eval_every": "steps between dev figures",
@@ -53,17 +58,24 @@ def main(argv: list[str] | None = None) -> int:
     heads = heads_of(packs)
     teacher = Teacher(args.teacher, heads, args.device) if args.teacher else None
     model = new_model(args.base, heads, settings)
-    standardise(model, packs)
-    losses = train(
-        model.to(args.device),
-        packs,
-        settings,
-        args.out,
-        stop_step=args.stop_step,
-        resume=args.resume,
-        teacher=teacher,
-    )
-    plot_curves(args.out)
+    if settings.neurons:
+        narrow(model, packs, settings.neurons)
+    if settings.hearings:
+        losses = {spec.name: HeadLoss(spec, packs) for spec in model.specs}
+        heard = hear(model, losses, packs, settings, args.out, teacher)
+        fit_heads(model, losses, packs, heard, settings)
+    else:
+        standardise(model, packs)
+        losses = train(
+            model.to(args.device),
+            packs,
+            settings,
+            args.out,
+            stop_step=args.stop_step,
+            resume=args.resume,
+            teacher=teacher,
+        )
+        plot_curves(args.out)
     if not args.no_report:
         finish(
             model,
@@ -79,7 +91,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     """What makes the checkpoint again, without anybody's paths."""
-    words = ["python -m affectrt.export.recipes.speech --base whisper-tiny-en-encoder"]
+    base = args.base.name
+    if base == "checkpoint":  # of another run of this recipe
+        base = f"{args.base.parent.name}/{base}"
+    words = [f"python -m affectrt.export.recipes.speech --base {base}"]
     words.append("--data data/speech --out OUT")
     if args.teacher:
         words.append(f"--teacher {args.teacher.parent.name}/{args.teacher.name}")

@@ -58,6 +58,7 @@ def finish(
         The report: by head, a list of ``{"data", "split", "rows", <figures>}``.
     """
     fold(model, losses)
+    model.fold_standard()
     dev = {p.name: some(p.clips["dev"], rows) for p in packs}
     heard = {p.name: run_heads(model, dev[p.name]) for p in packs}
     other = other_clips(packs)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from affectrt.errors import ExportError
 from affectrt.export.checkpoint import HeadSpec
@@ -51,6 +51,9 @@ class Settings:
     mixup: float = 0.2
     augment: float = 0.7
     pooling_heads: int = 4
+    statistics: int = 0
+    neurons: int = 0
+    hearings: int = 0
     seed: int = 0
     save_every: int = 100
     eval_every: int = 200
@@ -63,14 +66,67 @@ def new_model(base: Path, heads: Sequence[HeadSpec], settings: Settings) -> Spee
     """The base's encoder, cut to `MAX_SECONDS` and its lowest layers, with untrained heads."""
     positions = int(MAX_SECONDS * FRAMES_PER_SECOND) // 2
     encoder = base_encoder(base, positions, settings.layer_dropout, settings.layers)
-    model = SpeechEncoder(encoder, heads, settings.pooling_heads)
+    model = SpeechEncoder(
+        encoder,
+        heads,
+        settings.pooling_heads,
+        statistics=bool(settings.statistics),
+        compact=bool(settings.neurons),
+    )
     model.dropout.p = settings.dropout
     return model
 
 
+def narrow(model: SpeechEncoder, packs: Sequence[Pack], neurons: int, clips: int = 40) -> None:
+    """Keep so many inner neurons of each layer's feed-forward: those that move the states most,
+    by the deviation of a neuron over tokens of train clips times the length of its column. Of the
+    others the mean stays, as part of the bias.
+    """
+    encoder = model.encoder
+    if not 0 < neurons <= encoder.config.encoder_ffn_dim:
+        raise ExportError(
+            f"neurons is {neurons}; the base has 1 to {encoder.config.encoder_ffn_dim} a layer"
+        )
+    sums = {layer: torch.zeros(3, layer.fc1.out_features).double() for layer in encoder.layers}
+
+    def watch(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        rows = inputs[0].flatten(0, -2).double()
+        count = torch.full_like(rows[0], len(rows))
+        sums[layer] += torch.stack([count, rows.sum(0), rows.square().sum(0)])
+
+    hooks = [
+        layer.fc2.register_forward_pre_hook(lambda _, inputs, layer=layer: watch(layer, inputs))
+        for layer in encoder.layers
+    ]
+    for pack in packs:
+        run_pool(model, some(pack.clips["train"], clips))
+    for hook in hooks:
+        hook.remove()
+    with torch.no_grad():
+        for layer, (count, total, squares) in sums.items():
+            mean = total / count
+            moved = (squares / count - mean.square()).clamp_min(0).sqrt()
+            moved = moved * layer.fc2.weight.norm(dim=0)
+            kept = moved.argsort(descending=True)[:neurons].sort().values
+            mean[kept] = 0
+            layer.fc2.bias.add_(layer.fc2.weight @ mean.float())
+            layer.fc1, layer.fc2 = _part(layer.fc1, kept, 0), _part(layer.fc2, kept, 1)
+    encoder.config.encoder_ffn_dim = neurons
+
+
+def _part(linear: nn.Linear, kept: Tensor, side: int) -> nn.Linear:
+    """Some of its outputs (side 0) or inputs (side 1)."""
+    weight = linear.weight.index_select(side, kept)
+    result = nn.Linear(weight.shape[1], weight.shape[0])
+    result.weight.copy_(weight)
+    result.bias.copy_(linear.bias if side else linear.bias[kept])
+    return result
+
+
 def standardise(model: SpeechEncoder, packs: Sequence[Pack], clips: int = 200) -> None:
-    """Set the encoder's last scale and shift so that each column of the pooled vectors has mean 0
-    and deviation 1 over train clips, at most `clips` of each pack.
+    """Set the encoder's last scale and shift so that each column of the pooled means has mean 0
+    and deviation 1 over train clips, at most `clips` of each pack; what follows them, deviations
+    over time, is given to the heads in that way.
 
     Voices differ by a fraction of what all clips have in common: heads on vectors as the base has
     them learn next to nothing of it in the first thousand steps.
@@ -80,9 +136,15 @@ def standardise(model: SpeechEncoder, packs: Sequence[Pack], clips: int = 200) -
     spread, mean = torch.std_mean(pooled, 0)
     spread = spread.clamp_min(1e-3)
     norm = model.encoder.layer_norm
+    width = len(norm.weight)
     with torch.no_grad():
-        norm.weight.div_(spread)
-        norm.bias.sub_(mean).div_(spread)
+        norm.weight.div_(spread[:width])
+        norm.bias.sub_(mean[:width]).div_(spread[:width])
+    centre, unit = torch.zeros_like(mean), torch.ones_like(spread)
+    if model.pooling.statistics:
+        centre[width:] = mean[width:] / spread[:width]
+        unit[width:] = spread[width:] / spread[:width]
+    model.standardise(centre, unit)
 
 
 def parameter_groups(model: SpeechEncoder, settings: Settings) -> list[dict[str, Any]]:
@@ -133,6 +195,17 @@ class Teacher:
         with torch.inference_mode():
             logits = self.model(features, frames)
         return {name: values.float().clone() for name, values in logits.items()}
+
+
+def mixture_of(model: SpeechEncoder, packs: Sequence[Pack], settings: Settings) -> Mixture:
+    """The batches of a run."""
+    return Mixture(
+        packs,
+        int(model.encoder.config.num_mel_bins),
+        settings.tokens_per_batch,
+        settings.seed,
+        Chances(any=settings.augment),
+    )
 
 
 def loss_of(
@@ -206,13 +279,7 @@ def train(
     num_mels = int(model.encoder.config.num_mel_bins)
     if teacher and teacher.num_mels != num_mels:
         raise ExportError(f"the teacher reads {teacher.num_mels} mel bands, its pupil {num_mels}")
-    mixture = Mixture(
-        packs,
-        num_mels,
-        settings.tokens_per_batch,
-        settings.seed,
-        Chances(any=settings.augment),
-    )
+    mixture = mixture_of(model, packs, settings)
     fixed = ("seed", "tokens_per_batch", "freeze", "pooling_heads", "mixup", "augment")
     identity = {
         "heads": [s.name for s in model.specs],
@@ -266,4 +333,4 @@ def _upto(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         yield next(batches)
 
 
-__all__ = ["Settings", "Teacher", "new_model", "standardise", "train"]
+__all__ = ["Settings", "Teacher", "narrow", "new_model", "standardise", "train"]

@@ -19,9 +19,9 @@ from ..metrics import (
     value_statistics,
     with_intervals,
 )
+from ..sounds import TARGET_KEYS
 from ..speech import SpeechModel
 
-_KEYS = {"speaker_sex": ("sex",)}  # of a target, beside the name of its head
 _USUAL = ("label", "labels", "value", "values")
 
 
@@ -33,7 +33,7 @@ def sound_figures(
     model.labels(name)  # says what heads there are, where this is none
     head = model.info.heads[model.heads.index(name)]
     path = Path(args.data)
-    keys = (args.target,) if args.target else (name, *_KEYS.get(name, ()), *_USUAL)
+    keys = (args.target,) if args.target else (name, *TARGET_KEYS.get(name, ()), *_USUAL)
     files, targets = [], []
     for where, record in _records(path, args.split):
         target = _target(head, record, keys, renamed, where)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from .. import _core
+from ..errors import NotFoundError
+from ..loading import available_models
 from ..proof import check_proof, check_signature
 from .common import EXIT_OK, UsageError
 from .exporting import add_source_arguments, existing, source_of
@@ -23,7 +26,7 @@ and is about these bytes, and with --public-key its signature.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="X.affect", help="the model file")
+    parser.add_argument("model", metavar="M", help="name of a known model or a .affect file")
     parser.add_argument("--against", metavar="CHECKPOINT", help="the checkpoint's directory")
     parser.add_argument(
         "--data", metavar="FILE.jsonl", help='rows {"text", ...} to compare on (default: built in)'
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = existing(args.model, "model file", folder=Path(args.model).is_dir())
+    model = _model_file(args.model)
     if args.public_key:
         existing(args.public_key, "public key")
     if args.against is None:
@@ -60,6 +63,17 @@ def run(args: argparse.Namespace) -> int:
     )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if args.json else report.to_text())
     return EXIT_OK
+
+
+def _model_file(given: str) -> Path:
+    """That of a known model, or the path itself."""
+    known = available_models()
+    if given in known:
+        return known[given]
+    if not os.path.exists(given):
+        names = ", ".join(known) or "none"
+        raise NotFoundError(f"no model file {given!r}; models known by name: {names}")
+    return existing(given, "model file", folder=Path(given).is_dir())
 
 
 def _check_alone(model: Path, args: argparse.Namespace) -> int:
