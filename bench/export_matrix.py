@@ -21,7 +21,7 @@ from typing import Any
 from affectrt.errors import Error, ExportError
 
 ROOT = Path(__file__).resolve().parent.parent
-PRECISIONS = ("fp32", "int8", "int8-accurate", "int8-static")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-accurate", "int8-static", "int4")
 HEADS = ("single_label", "multi_label", "regression", "token_labels")
 _PROBLEMS = {
     "single_label": "single_label_classification",
@@ -91,6 +91,7 @@ def _lines(
     checkpoint: Path, family: str, weights: str, head: str, data: Path | None, scratch: Path
 ) -> Iterator[Line]:
     from affectrt.export import export_checkpoint
+    from affectrt.export.api import OF_ONNXRUNTIME
     from affectrt.export.checkpoint import load_checkpoint
     from affectrt.export.native_weights import native_engine_runs
 
@@ -99,7 +100,7 @@ def _lines(
         engines = ["native", "onnxruntime"] if native else ["onnxruntime"]
         if precision == "int8-accurate":
             engines = ["native"] if native else []
-        if precision == "int8-static":
+        if precision in OF_ONNXRUNTIME:
             engines = ["onnxruntime"]
         for engine in engines:
             out = scratch / "product.affect"

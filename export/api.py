@@ -21,9 +21,11 @@ from .certificate import check_formats, differences, write_certificate
 from .checkpoint import LoadedCheckpoint, config_json, load_checkpoint
 from .data import ParityData, builtin_data, read_data
 from .describe import Description, describe
+from .half_onnx import halve_onnx
+from .int4_onnx import quantize_int4
 from .manifest import add_parity_metrics, check_exportable, make_manifest, same_heads
 from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
-from .native_weights import native_engine_runs, write_native_weights
+from .native_weights import HALVES, native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
 from .onnx_source import OnnxNetwork, describe_precision, find_graph, load_onnx
 from .parity import BARS, Bars, ParityReport, SourceAnswers, measure, source_answers
@@ -42,8 +44,10 @@ from .speech_parity import SpeechParityReport
 from .static_qdq import METHODS, quantize_static
 from .tensorrt_engines import add_to_manifest, build_engines
 from .tokens import read_tokenizer
+from .vocabulary import ROWS_SUFFIX, prune_to, split_rows, write_rows
 
 PRECISIONS = tuple(BARS)
+OF_ONNXRUNTIME = ("int8-static", "int4")
 ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
 
 Progress = Callable[[str], object]
@@ -62,11 +66,13 @@ def export_checkpoint(
     enforce_bars: bool = True,
     max_loss: float | None = None,
     max_flips: float | None = None,
+    search_times: bool = True,
     calibration: str = "minmax",
     smooth: float | None = None,
     tensorrt: Sequence[str] = (),
     certificates: Sequence[Path | str] = (),
     sign_key: PublicKey | None = None,
+    prune_vocabulary: Path | str | None = None,
 ) -> ParityReport | SpeechParityReport:
     """Turn a local checkpoint into one `.affect` file, with its proof.
 
@@ -78,10 +84,12 @@ def export_checkpoint(
             or directory of optimum's, which is packed as it is; as a `Source`, with what else
             belongs to it. Nothing is downloaded and no code in it is run.
         out: the file to write. It is whole or untouched at every moment.
-        precision: ``"fp32"``; ``"int8"``: 7-bit weights, activations in 8 bits with a scale per
-            token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native engine alone:
-            8-bit weights, activations in 16 bits; ``"int8-static"``, of onnxruntime alone: QDQ with
-            scales that are calibrated on `data`.
+        precision: ``"fp32"``; ``"fp16"`` and ``"bf16"``: weights in 16 bits, arithmetic in
+            float32; ``"int4"``, of onnxruntime alone: weights in 4 bits with a scale for each 32 of
+            them, activations in float32; ``"int8"``: 7-bit weights, activations in 8 bits with a
+            scale per token (see `affectrt.export.quantize`); ``"int8-accurate"``, of the native
+            engine alone: 8-bit weights, activations in 16 bits; ``"int8-static"``, of onnxruntime
+            alone: QDQ with scales that are calibrated on `data`.
         data: JSONL rows ``{"text", "pair"?, "label" | "labels" | "value"?}`` to compare on, for a
             speech model ``{"file", ...}`` as in the ``metadata.jsonl`` of the speech packs (of the
             split test, where there are splits); built-in sentences or sounds if not given.
@@ -99,6 +107,7 @@ def export_checkpoint(
             and ``OUT.search.json`` and ``OUT.search.ENGINE.svg`` beside `out` say what was tried. A
             search that was stopped goes on from there.
         max_flips: the same for the share of decisions that flip, 0 to 1.
+        search_times: whether the search measures each plan's time for a text beside int8's.
         calibration: of ``"int8-static"``: ``"minmax"``, ``"percentile"`` or ``"entropy"``.
         smooth: of the int8 precisions, the strength (0 to 1) with which outliers of activations are
             moved into weights before, by ranges measured on `data` (see `affectrt.export.smooth`).
@@ -106,6 +115,10 @@ def export_checkpoint(
             file, in float16, of a float32 graph (see `tensorrt_engines`); no GPU is needed.
         certificates: files to write the report to as well, ``.json`` or ``.html``.
         sign_key: an Ed25519 private key in PEM, or its path, to sign the file with.
+        prune_vocabulary: texts, one a line, or JSONL rows with ``"text"``: of the native engine,
+            embeddings of tokens that they have not go to ``OUT.rows`` (see `vocabulary`). Where
+            that lies beside `out` every text is answered as by the whole model, else texts that
+            need it are refused.
 
     Returns:
         The parity report, which also stands in the file.
@@ -124,8 +137,11 @@ def export_checkpoint(
         raise ExportError(f"engines {list(engines)} must be some of {', '.join(ENGINES)}")
     if precision == "int8-accurate" and "onnxruntime" in (engines or ()):
         raise ExportError("precision 'int8-accurate' is the native engine's alone; use 'int8'")
-    if precision == "int8-static" and "native" in (engines or ()):
-        raise ExportError("precision 'int8-static' is onnxruntime's alone; use 'int8'")
+    if precision in OF_ONNXRUNTIME and "native" in (engines or ()):
+        raise ExportError(
+            f"precision {precision!r} is onnxruntime's alone; the native engine has 'int8', in "
+            "which it multiplies as well"
+        )
     if calibration not in METHODS:
         raise ExportError(f"calibration {calibration!r} is not one of {', '.join(METHODS)}")
     if tensorrt and (precision != "fp32" or "onnxruntime" not in (engines or ())):
@@ -133,17 +149,21 @@ def export_checkpoint(
             "TensorRT engines are compiled of a float32 graph: they need precision 'fp32' and the "
             "engine 'onnxruntime'"
         )
-    if smooth is not None and precision == "fp32":
-        raise ExportError("smooth moves outliers for int8's sake; precision is 'fp32'")
+    if smooth is not None and not precision.startswith("int8"):
+        raise ExportError(f"smooth moves outliers for int8's sake; precision is {precision!r}")
     bar = make_bar(max_loss, max_flips, precision)
     _check_target(target, overwrite)
+    rows_file = target.with_name(target.name + ROWS_SUFFIX)
+    if prune_vocabulary is not None:
+        _check_target(rows_file, overwrite)
     documents = [Path(file) for file in certificates]
     check_formats(documents)
     seal = None if sign_key is None else signer(sign_key)
     if is_speech_checkpoint(source.path):
-        if bar is not None or smooth is not None or precision == "int8-static":
+        if bar is not None or smooth is not None or precision in OF_ONNXRUNTIME or prune_vocabulary:
             raise ExportError(
-                "max_loss, max_flips, smooth and 'int8-static' are for models of text alone"
+                f"max_loss, max_flips, smooth, prune_vocabulary and {' and '.join(OF_ONNXRUNTIME)} "
+                "are for models of text alone"
             )
         words = ("export", source.path, "--out", target, "--precision", precision)
         spoken = export_speech(
@@ -177,8 +197,17 @@ def export_checkpoint(
             engines = ("onnxruntime",)
         elif engines is None:
             native = native_engine_runs(loaded) or precision == "int8-accurate"
-            native = native and precision != "int8-static"
+            native = native and precision not in OF_ONNXRUNTIME
             engines = ("native",) if native else ("onnxruntime",)
+        vocabulary = None
+        if prune_vocabulary is not None:
+            if tuple(engines) != ("native",):
+                raise ExportError(
+                    "prune_vocabulary is of the native engine alone, and this export is for "
+                    f"{' and '.join(engines)}"
+                )
+            step("find the tokens of the corpus")
+            vocabulary = prune_to(loaded, Path(prune_vocabulary))
         files: dict[str, bytes | Path] = {
             "config.json": config_json(loaded, folder),
             "tokenizer.json": loaded.tokenizer_json.read_bytes(),
@@ -209,11 +238,23 @@ def export_checkpoint(
             step("ask the checkpoint")
             answers = answers or source_answers(loaded, rows)
             for engine in engines:
-                found, content = searched(loaded, engine, bar, rows, answers, files, target, step)
+                found, content = searched(
+                    loaded, engine, bar, rows, answers, files, target, step, search_times
+                )
                 files[ENTRIES[engine]] = content
                 for level in found.levels[1:]:
                     if found.weights(level):
                         higher[f"{engine} {level}"] = found.weights(level)
+        other_rows = b""
+        if vocabulary is not None:
+            answers = answers or source_answers(loaded, rows)
+            whole = files[ENTRIES["native"]]
+            assert isinstance(whole, bytes)
+            files[ENTRIES["native"]], other_rows = split_rows(whole, vocabulary)
+            notes += (
+                vocabulary.note([one.ids.tolist() for one in answers.passes], rows_file.name),
+            )
+            how += ["--prune-vocabulary", vocabulary.corpus]
         recipe = _command("export", source.path, "--out", target, *how, *flags, data=data)
         manifest = make_manifest(
             loaded,
@@ -222,6 +263,8 @@ def export_checkpoint(
             recipe=recipe,
             entries=tuple(files),
         )
+        if vocabulary is not None:
+            manifest["x-vocabulary"] = vocabulary.to_manifest()
         if tensorrt:
             step(f"compile for compute capability {', '.join(tensorrt)}")
             graph_bytes = files["model.onnx"]
@@ -233,6 +276,8 @@ def export_checkpoint(
         with tempfile.TemporaryDirectory(prefix="affectrt-export-") as scratch:
             unproved = Path(scratch) / "unproved.affect"
             write_bundle(unproved, manifest, files)
+            if vocabulary is not None:
+                write_rows(Path(f"{unproved}{ROWS_SUFFIX}"), other_rows)
             report = measure(
                 unproved,
                 loaded,
@@ -253,6 +298,8 @@ def export_checkpoint(
     manifest["parity"] = report.to_dict()
     add_parity_metrics(manifest, report.heads, report.data, report.data_sha256)
     step("write the model file")
+    if vocabulary is not None:
+        write_rows(rows_file, other_rows)
     write_bundle(target, manifest, files, overwrite=overwrite, seal=seal)
     for document in documents:
         write_certificate(document, read_manifest(target)["parity"])
@@ -407,9 +454,15 @@ def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes
     if unquantized is not None:
         step("check the graph against torch")
         check_against_torch(unquantized, checkpoint)
-    step("quantise")
     # What reads the last hidden states stays in float32, of tokens as of pooled rows.
-    quantize_onnx(graph, keep=[f"heads.{h.name}" for h in checkpoint.heads])
+    keep = [f"heads.{h.name}" for h in checkpoint.heads]
+    step("quantise" if precision.startswith("int") else f"store weights as {precision}")
+    if precision in HALVES:
+        halve_onnx(graph, precision, keep=keep)
+    elif precision == "int4":
+        quantize_int4(graph, keep=keep)
+    else:
+        quantize_onnx(graph, keep=keep)
     return to_bytes(graph)
 
 
@@ -463,6 +516,9 @@ def _refusal(report: ParityReport, what: str) -> str:
         "what needs it, or fine-tune it longer.",
         "int8-accurate": " Keep it in fp32, or fine-tune it longer.",
         "int8-static": " Try another calibration, or int8, whose scales are of each token.",
+        "fp16": " Use bf16 where its range is too small, or fp32.",
+        "bf16": " Keep it in fp16 or fp32.",
+        "int4": " Keep it in int8 or fp32, or fine-tune it longer.",
         "int8-mixed": " Allow less in --max-loss or --max-flips, or fine-tune it longer.",
     }.get(report.precision, "")
     return f"{what}, since it is beyond the bars: {'; '.join(report.failures)}.{advice}"

@@ -30,6 +30,7 @@ from transformers import (
 from affectrt.errors import ExportError, NotFoundError
 
 from .checkpoint_files import PLAIN_ATTENTION, built, network_config, read_json, read_weights
+from .decoder import DECODERS, check_pooling, prepare
 from .pooling import OF_FIRST_SEGMENT, POOLINGS, WITH_ATTENTION, AttentionPooling, pooled
 
 TASKS = (
@@ -56,6 +57,7 @@ FAMILIES = {
     "modernbert": False,
     "deberta": True,
     "deberta-v2": True,
+    **dict.fromkeys(DECODERS, False),
 }
 
 
@@ -169,6 +171,10 @@ class PooledEncoder(nn.Module):
                 raise ExportError(
                     f"head {spec.name!r} reads behind layer {spec.layer!r}; the encoder has 0 to "
                     f"{self.layers}"
+                )
+            if spec.pooling == "last":
+                raise ExportError(
+                    f"head {spec.name!r} has pooling 'last', which only the whole model may have"
                 )
             if spec.task in TOKEN_TASKS and spec.pooling is not None:
                 raise ExportError(f"head {spec.name!r} reads every token and has no pooling")
@@ -286,6 +292,11 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
     weights, digest = read_weights(path)
     if "affectrt" in config:
         model, heads = _pooled(path, config, weights)
+    elif family in DECODERS:
+        raise ExportError(
+            f"{path}: {family} is a language model; put a linear probe on one of its layers "
+            "(--probe FILE.npz --layer K, affectrt.export.attach_heads)"
+        )
     elif _kind(path, config, weights) == "tokens":
         model, heads = _hf_token_classifier(path, config, weights)
         if isinstance(model, PooledEncoder):
@@ -374,6 +385,7 @@ def _pooled(
     own = config["affectrt"]
     heads = head_specs(path, own)
     whole = network_config(path, config)
+    check_pooling(config["model_type"], str(own.get("pooling", "mean")))
     kinds = {own.get("pooling"), *(h.pooling for h in heads)} & set(OF_FIRST_SEGMENT)
     if kinds and not FAMILIES[config["model_type"]]:
         raise ExportError(
@@ -386,6 +398,8 @@ def _pooled(
 
     def build() -> nn.Module:
         encoder = from_config(whole, **PLAIN_ATTENTION, **_no_pooler(config))
+        if config["model_type"] in DECODERS:
+            encoder = prepare(encoder, own)
         kind = own.get("pooling", "mean")
         return PooledEncoder(encoder, heads, kind, scores[0] if scores else 4)
 

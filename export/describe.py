@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint, PooledEncoder
-from .native_weights import native_engine_runs
+from .int4_onnx import GROUP
+from .native_weights import HALVES, native_engine_runs
 from .onnx_source import OnnxNetwork, describe_precision
 from .quantize_onnx import MIN_TABLE_VALUES
 from .tokens import read_tokenizer
@@ -79,9 +80,8 @@ def describe(
     else:
         usual = ("native",) if native_engine_runs(checkpoint) else ("onnxruntime",)
         chosen = tuple(engines or usual)
-        chosen = {"int8-accurate": ("native",), "int8-static": ("onnxruntime",)}.get(
-            precision, chosen
-        )
+        only = {"int8-accurate": "native", "int8-static": "onnxruntime", "int4": "onnxruntime"}
+        chosen = (only[precision],) if precision in only else chosen
         parameters = sum(p.numel() for p in model.parameters())
         sizes = {engine: _bytes(checkpoint, precision) for engine in chosen}
     return Description(
@@ -100,8 +100,8 @@ def describe(
 
 
 def _bytes(checkpoint: LoadedCheckpoint, precision: str) -> int:
-    """Weights alone: matrices and large tables in 8 bits with a scale a row, the rest in 32."""
-    total = 0
+    """Weights alone: matrices and large tables in few bits with their scales, the rest in 32."""
+    total = 0.0
     for name, tensor in checkpoint.model.state_dict().items():
         if not tensor.is_floating_point():
             continue
@@ -109,9 +109,13 @@ def _bytes(checkpoint: LoadedCheckpoint, precision: str) -> int:
         small = tensor.dim() < 2 or tensor.numel() < MIN_TABLE_VALUES or of_head
         if precision == "fp32" or small:
             total += 4 * tensor.numel()
+        elif precision in HALVES:
+            total += 2 * tensor.numel()
+        elif precision == "int4" and "embed" not in name:
+            total += tensor.numel() * (4 + 32 / GROUP) / 8
         else:
             total += tensor.numel() + 4 * tensor.shape[0]
-    return total
+    return round(total)
 
 
 def _kind(checkpoint: LoadedCheckpoint) -> str:

@@ -34,8 +34,9 @@ from .parity import BARS, Bars, SourceAnswers, core_passes
 from .parity_decisions import clipped, decide, span_statistics_of
 from .quantize import quantize_rows
 from .quantize_onnx import quantize_onnx
-from .search import LEVELS, Bar, Plan, Progress, Search, Unit, search
+from .search import LEVELS, Bar, Figures, Plan, Progress, Search, Speed, Unit, search
 from .search_picture import to_svg
+from .search_timing import Timer
 
 ENTRIES = {"native": "weights.safetensors", "onnxruntime": "model.onnx"}
 Files = dict[str, bytes | Path]
@@ -119,6 +120,7 @@ class Measure:
     Args:
         build: gives the entries of the model file of a plan.
         manifest: gives the manifest for names of entries.
+        timed: whether each plan's time for a text is measured as well.
     """
 
     def __init__(
@@ -129,8 +131,11 @@ class Measure:
         engine: str,
         build: Callable[[Plan], Files],
         manifest: Callable[[Sequence[str]], dict[str, Any]],
+        timed: bool = True,
     ) -> None:
         self._checkpoint, self._data, self._source = checkpoint, data, source
+        self._timed = timed
+        self._timer: Timer | None = None
         self._engine, self._build, self._manifest = engine, build, manifest
         self._begins = np.cumsum([0, *(one.a_tokens + 1 for one in source.passes)]).tolist()
         self._decided = {h.name: self._decide(h, source.logits[h.output]) for h in checkpoint.heads}
@@ -139,12 +144,13 @@ class Measure:
             for h in checkpoint.heads
         }
 
-    def __call__(self, plan: Plan) -> tuple[int, float, float | None, float]:
-        """Bytes, flips, loss and error, as `Point` has them."""
+    def __call__(self, plan: Plan) -> Figures:
+        """Of all rows of the data."""
         files = self._build(plan)
         content = files[ENTRIES[self._engine]]
+        all_logits, speed = self._answers(files, plan)
         flips, losses, errors = [0.0], [], []
-        for head, logits in zip(self._checkpoint.heads, self._logits(files), strict=True):
+        for head, logits in zip(self._checkpoint.heads, all_logits, strict=True):
             wanted = self._source.logits[head.output]
             gap = np.nan_to_num(logits.astype(np.float64)) - wanted
             errors.append(float((gap**2).mean() / max(float(wanted.var()), 1e-12)))
@@ -155,17 +161,30 @@ class Measure:
             before = self._figures[head.name]
             losses += [v - after[n] for n, v in before.items() if n not in ERROR_METRICS]
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        return size, max(flips), max(losses, default=None), float(np.mean(errors))
+        return size, max(flips), max(losses, default=None), float(np.mean(errors)), speed
 
-    def _logits(self, files: Files) -> list[npt.NDArray[np.float32]]:
+    def _answers(
+        self, files: Files, plan: Plan
+    ) -> tuple[list[npt.NDArray[np.float32]], Speed | None]:
         heads = self._checkpoint.heads
         with tempfile.TemporaryDirectory(prefix="affectrt-search-") as scratch:
-            path = Path(scratch) / "candidate.affect"
-            write_bundle(path, self._manifest(tuple(files)), files)
+            path = self._write(Path(scratch) / "candidate.affect", files)
             model = affectrt.load(path, backend=self._engine)
             passes = core_passes(model._core, self._data, model.info.max_tokens)
             indices = [model.heads.index(h.name) for h in heads]
-            return [h.logits for h in model._core.predict_passes(passes, indices).heads]
+            logits = [h.logits for h in model._core.predict_passes(passes, indices).heads]
+            if not self._timed:
+                return logits, None
+            if self._timer is None:
+                base = path
+                if plan:  # a search that was resumed
+                    base = self._write(Path(scratch) / "base.affect", self._build({}))
+                self._timer = Timer(base, self._engine, passes, indices)
+            return logits, self._timer(path)
+
+    def _write(self, path: Path, files: Files) -> Path:
+        write_bundle(path, self._manifest(tuple(files)), files)
+        return path
 
     def _decide(self, head: HeadSpec, logits: Any) -> Any:
         return decide(head, logits, self._begins)
@@ -195,11 +214,13 @@ def find_plan(
     *,
     state: Path | None,
     progress: Progress,
+    timed: bool = True,
 ) -> Search:
     """The search on one engine.
 
     Args:
         others: the entries beside the engine's own.
+        timed: see `Measure`.
         state: where measurements are kept, see `search`.
 
     Raises:
@@ -221,7 +242,7 @@ def find_plan(
         "data_sha256": data.sha256,
         "heads": [h.to_manifest() for h in checkpoint.heads],
     }
-    measure = Measure(checkpoint, data, source, engine, build, manifest)
+    measure = Measure(checkpoint, data, source, engine, build, manifest, timed)
     return search(found, measure, state=state, identity=identity, progress=progress)
 
 
@@ -261,6 +282,7 @@ def searched(
     others: Files,
     target: Path,
     step: Progress,
+    timed: bool = True,
 ) -> tuple[Search, bytes]:
     """The search on one engine, with its record and picture, and the engine's entry."""
     graphs: list[Any] = []
@@ -287,6 +309,7 @@ def searched(
         ),
         state=target.with_suffix(".search.json"),
         progress=step,
+        timed=timed,
     )
     step(found.to_text())
     picture = target.with_suffix(f".search.{engine}.svg")

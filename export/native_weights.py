@@ -5,6 +5,8 @@ the CPU that it finds itself on). In the int8 precisions every matrix of the enc
 becomes ``NAME.weight`` int8 ``[N, K]`` with ``NAME.weight.scale`` float32 ``[N]``, and every large
 table ``NAME`` int8 ``[rows, width]`` with ``NAME.scale`` float32 ``[rows]``. What follows the
 pooling, layer norms, biases and small tables stay float32: little work, much effect on the logits.
+In fp16 and bf16 the same matrices and tables are F16 or BF16, which the engine widens to float32
+when it loads them (matrices) or reads them (rows of tables): half of the file, float32's speed.
 
 The bits of the activations stand at ``affectrt.activation_bits`` of the file's metadata: "8" (codes
 of weights within 63), "16" (within 127), or "8 16:NAME ..." where matrices of these names have 16.
@@ -18,7 +20,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors.numpy import save
+from safetensors.torch import save as save_torch
 
 from affectrt.errors import ExportError
 
@@ -41,12 +45,15 @@ _ACTIVATION_KEYS = {
     "distilbert": ("activation",),
     "modernbert": ("hidden_activation", "classifier_activation"),
 }
-# precision -> largest weight code and bits of the activations; None: float32
+# precision -> largest weight code and bits of the activations; None: floats
 _PRECISIONS: dict[str, tuple[int, int] | None] = {
     "fp32": None,
+    "fp16": None,
+    "bf16": None,
     "int8": (WEIGHT_MAX_CODE, 8),
     "int8-accurate": (127, 16),
 }
+HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 ACTIVATIONS = {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"}
 _OF_A_LAYER = re.compile(r"(^|\.)layers?\.(\d+)\.")
 # Matrices of one layer that are multiplied as one.
@@ -91,7 +98,8 @@ def write_native_weights(
 
     Args:
         checkpoint: of one of `NATIVE_FAMILIES`.
-        precision: ``"fp32"``; ``"int8"``: 7-bit weight codes, multiplied with 8-bit activations;
+        precision: ``"fp32"``; ``"fp16"`` and ``"bf16"``: stored in 16 bits;
+            ``"int8"``: 7-bit weight codes, multiplied with 8-bit activations;
             ``"int8-accurate"``: 8-bit weight codes, multiplied with 16-bit activations.
         keep: names of weights (with or without ``.weight``) to leave in float32. Query, key and
             value are one product: keeping one of a layer keeps all three.
@@ -99,7 +107,8 @@ def write_native_weights(
         quantise: `quantize_rows` with the weight's name before, for who keeps what it gave.
 
     Raises:
-        ExportError: an unknown precision, or a checkpoint that the engine does not compute.
+        ExportError: an unknown precision, a checkpoint that the engine does not compute, or
+            weights beyond float16's range.
     """
     if not native_engine_runs(checkpoint):
         raise ExportError(
@@ -136,6 +145,8 @@ def to_safetensors(
     """
     if precision not in _PRECISIONS:
         raise ExportError(f"precision {precision!r} is not one of {', '.join(_PRECISIONS)}")
+    if precision in HALVES:
+        return _halved(tensors, precision, is_matrix)
     codes_and_bits = _PRECISIONS[precision]
     if codes_and_bits is None:
         return bytes(save(tensors))
@@ -159,6 +170,36 @@ def to_safetensors(
             result[name] = tensor
     # One entry only: safetensors writes several in random order, and files must be reproducible.
     return bytes(save(result, {"affectrt.activation_bits": " ".join(words)}))
+
+
+def _halved(
+    tensors: dict[str, npt.NDArray[np.float32]],
+    precision: str,
+    is_matrix: Callable[[str], bool],
+) -> bytes:
+    result = {}
+    for name, tensor in tensors.items():
+        whole = torch.from_numpy(tensor)
+        if (tensor.ndim > 1 and is_matrix(name)) or is_table(name, tensor):
+            result[name] = to_half(whole, precision, name)
+        else:
+            result[name] = whole
+    return bytes(save_torch(result))
+
+
+def to_half(values: torch.Tensor, precision: str, name: str) -> torch.Tensor:
+    """float32 rounded to ``"fp16"`` or ``"bf16"``; `name` is for errors.
+
+    Raises:
+        ExportError: a value beyond float16's range, 65504.
+    """
+    half = values.to(HALVES[precision])
+    if not torch.isfinite(half).all():
+        raise ExportError(
+            f"weight {name!r} has values up to {float(values.abs().max()):g}, beyond the 65504 "
+            "of float16: use precision 'bf16', or 'fp32'"
+        )
+    return half
 
 
 def float_tensors(checkpoint: LoadedCheckpoint) -> dict[str, npt.NDArray[np.float32]]:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from affectrt.errors import ExportError, UnsupportedError
 from affectrt.export.checkpoint import TOKEN_TASKS, LoadedCheckpoint, PooledEncoder
+from affectrt.export.decoder import causal_mask
 
 # Opset 20 has Gelu as one node, and every ONNX Runtime that affectrt runs with (1.22) knows it.
 OPSET = 20
@@ -375,7 +376,17 @@ def _additive_local_mask(config: Any, attention_mask: Tensor, **_: Any) -> Tenso
     return blocked.to(torch.float32) * torch.finfo(torch.float32).min
 
 
+def _additive_causal_mask(*_: Any, attention_mask: Tensor, **__: Any) -> Tensor:
+    return causal_mask(attention_mask)
+
+
+def _additive_local_causal_mask(config: Any, attention_mask: Tensor, **_: Any) -> Tensor:
+    return causal_mask(attention_mask, config.sliding_window)
+
+
 _PLAIN_MASKS = {
+    "create_causal_mask": _additive_causal_mask,
+    "create_sliding_window_causal_mask": _additive_local_causal_mask,
     "create_bidirectional_mask": _additive_mask,
     "create_bidirectional_sliding_window_mask": _additive_local_mask,
 }

@@ -56,9 +56,12 @@ class Bars:
 
 BARS = {
     "fp32": Bars(2e-4, 2e-4, 0.005, 0.003),
+    "fp16": Bars(1e-2, 2e-4, 0.01, 0.003),
+    "bf16": Bars(None, 2e-4, 0.03, 0.003),
     "int8": Bars(None, 1e-2, 0.06, 0.003),
     "int8-accurate": Bars(None, 2e-4, 0.02, 0.003),
     "int8-static": Bars(None, 1e-2, 0.06, 0.003),
+    "int4": Bars(None, 2e-4, 0.15, 0.003),
 }
 
 

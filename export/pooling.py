@@ -7,9 +7,12 @@ from torch import Tensor, nn
 
 from affectrt.errors import ExportError
 
+from .decoder import last_token
+
 # "first": of the tokens of the first segment with its special tokens, which for a single text are
 # all of them.
-POOLINGS = ("mean", "cls", "mean_first", "attention", "attention_first")
+# "last" is of decoders.
+POOLINGS = ("mean", "cls", "mean_first", "attention", "attention_first", "last")
 OF_FIRST_SEGMENT = ("mean_first", "attention_first")
 WITH_ATTENTION = ("attention", "attention_first")
 MASKED = -1e4  # of a score: its exponential is 0, in bfloat16 too
@@ -73,6 +76,8 @@ def pooled(
     """
     if kind == "cls":
         return hidden[:, 0]
+    if kind == "last":
+        return last_token(hidden, attention_mask)
     known = attention_mask != 0
     if kind in OF_FIRST_SEGMENT and token_type_ids is not None:
         known = known & (token_type_ids == 0)

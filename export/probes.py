@@ -1,4 +1,5 @@
-"""Linear probes on an encoder: heads that were fitted outside, on the pooled states of layer k.
+"""Linear probes on an encoder, or on a decoder language model: heads that were fitted outside, on
+the pooled states of layer k.
 
 A head is a `HeadSpec` with its weights; `probe_head` makes one of a fitted scikit-learn estimator
 (of its coefficients alone: nothing is unpickled and scikit-learn is not imported), `read_probe` of
@@ -27,6 +28,7 @@ from affectrt.errors import ExportError, NotFoundError
 
 from .checkpoint import FAMILIES, HeadSpec
 from .checkpoint_files import read_json, read_weights
+from .decoder import DECODERS, as_heads_config, check_pooling, cut
 from .pooling import POOLINGS
 
 Floats = npt.NDArray[np.float32]
@@ -209,7 +211,8 @@ def attach_heads(
         encoder: a checkpoint's directory, with or without a head of its own (which is left out).
         heads: what reads it: the pooled states, or those of tokens where the task asks for them.
         out: the directory to make.
-        pooling: of ``"mean"`` (over tokens, as sentence encoders do) and ``"cls"``.
+        pooling: of ``"mean"`` (over tokens, as sentence encoders do) and ``"cls"``, or of decoders
+            ``"last"``.
         layer: read the state behind this layer, 1 being the first, as ``hidden_states[layer]`` of
             transformers: the network is cut there. None: the last.
 
@@ -226,6 +229,7 @@ def attach_heads(
         raise ExportError(f"{source}: model_type {family!r} is not one of {known}")
     if pooling not in POOLINGS:
         raise ExportError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
+    check_pooling(family, pooling)
     names = [head.spec.name for head in heads]
     if not names or len(set(names)) != len(names):
         raise ExportError(f"heads {names}: at least one is needed, and no name may stand twice")
@@ -234,9 +238,12 @@ def attach_heads(
     if layer is not None and layer != layers:
         if not 1 <= layer <= layers:
             raise ExportError(f"layer {layer}: {source} has layers 1 to {layers}")
-        if family not in _CUT_ANYWHERE:
+        if family in DECODERS:
+            config = cut(config, layer, layers)
+        elif family not in _CUT_ANYWHERE:
             raise ExportError(f"layer {layer}: {family} can be read behind its last layer alone")
-        config[_LAYERS_KEY.get(family, "num_hidden_layers")] = layer
+        else:
+            config[_LAYERS_KEY.get(family, "num_hidden_layers")] = layer
     kept = {
         f"encoder.{_inside(name)}": tensor.clone().contiguous()
         for name, tensor in tensors.items()
@@ -251,7 +258,8 @@ def attach_heads(
             )
         kept[f"heads.{head.spec.name}.weight"] = torch.from_numpy(head.weight).clone()
         kept[f"heads.{head.spec.name}.bias"] = torch.from_numpy(head.bias).clone()
-    config["affectrt"] = {"pooling": pooling, "heads": [asdict(head.spec) for head in heads]}
+    own = as_heads_config(config)
+    config["affectrt"] = {**own, "pooling": pooling, "heads": [asdict(head.spec) for head in heads]}
     target.mkdir(parents=True, exist_ok=True)
     save_file(kept, target / "model.safetensors", metadata={"format": "pt"})
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
@@ -267,7 +275,8 @@ def _inside(name: str) -> str:
 
 
 def _is_of_encoder(name: str) -> bool:
-    parts = ("embeddings", "encoder.", "transformer.", "layers.", "final_norm.")
+    parts = ("embeddings", "encoder.", "transformer.", "layers.", "final_norm.", "embed_tokens.",
+             "norm.")  # fmt: skip
     return _inside(name).startswith(parts)
 
 

@@ -43,7 +43,7 @@ class QuantizedOnnx:
 
 
 @dataclass
-class _Site:
+class Site:
     """One product with a constant matrix, and the bias that is added to it."""
 
     node: ir.Node
@@ -70,8 +70,8 @@ def quantize_onnx(model: ir.Model, *, keep: Collection[str] = ()) -> QuantizedOn
         ir_passes.ShapeInferencePass()(model)
     skipped: list[str] = []
     tables = _quantize_tables(model.graph, keep)
-    by_input: dict[ir.Value, list[_Site]] = defaultdict(list)
-    for site in _sites(model.graph, keep, skipped):
+    by_input: dict[ir.Value, list[Site]] = defaultdict(list)
+    for site in float_products(model.graph, keep, skipped):
         by_input[site.x].append(site)
     products: list[str] = []
     for sites in by_input.values():
@@ -106,7 +106,7 @@ def _is_kept(value: ir.Value, keep: Collection[str]) -> bool:
     return name in keep or name.removesuffix(".weight_t").removesuffix(".weight") in keep
 
 
-def _sites(graph: ir.Graph, keep: Collection[str], skipped: list[str]) -> list[_Site]:
+def float_products(graph: ir.Graph, keep: Collection[str], skipped: list[str]) -> list[Site]:
     """Products with a constant float32 matrix on rows of tokens, in the order of the graph."""
     sites = []
     for node in graph:
@@ -124,7 +124,7 @@ def _sites(graph: ir.Graph, keep: Collection[str], skipped: list[str]) -> list[_
             skipped.append(weight.name or "")
             continue
         output, bias, replaced = _with_bias(node, matrix.shape[1])
-        sites.append(_Site(node, x, weight, np.ascontiguousarray(matrix.T), bias, output, replaced))
+        sites.append(Site(node, x, weight, np.ascontiguousarray(matrix.T), bias, output, replaced))
     return sites
 
 
@@ -142,7 +142,7 @@ def _with_bias(
     return product, None, (node,)
 
 
-def _groups(sites: list[_Site]) -> list[list[_Site]]:
+def _groups(sites: list[Site]) -> list[list[Site]]:
     """Products of one input that are computed as one: all whose weights nobody else reads. (A
     shared weight, as DeBERTa's key projection, keeps a matrix of its own so that it is stored
     once.)"""
@@ -151,7 +151,7 @@ def _groups(sites: list[_Site]) -> list[list[_Site]]:
     return [g for g in ([together] if together else []) + [[s] for s in alone]]
 
 
-class _Insert:
+class Insert:
     """Adds nodes and constants to a graph, before one node, with names under one prefix."""
 
     def __init__(self, graph: ir.Graph, before: ir.Node, prefix: str) -> None:
@@ -162,8 +162,8 @@ class _Insert:
     def __call__(
         self, op: str, *inputs: ir.Value | None, suffix: str = "", **attributes: Any
     ) -> Any:
-        outputs = attributes.pop("outputs", 1)
-        node = ir.node(op, list(inputs), attributes or None, num_outputs=outputs)
+        outputs, domain = attributes.pop("outputs", 1), attributes.pop("domain", "")
+        node = ir.node(op, list(inputs), attributes or None, domain=domain, num_outputs=outputs)
         name = self._unused(f"{self._prefix}/{suffix or op}")
         node.name = name
         for i, value in enumerate(node.outputs):
@@ -211,7 +211,7 @@ class _QuantizedRows:
 
     def __init__(self, graph: ir.Graph, x: ir.Value, before: ir.Node) -> None:
         self.x = x
-        add = _Insert(graph, before, f"{x.name}/rows")
+        add = Insert(graph, before, f"{x.name}/rows")
         assert x.shape is not None
         width = _width(x)
         rows = add(
@@ -242,11 +242,11 @@ def _width(x: ir.Value) -> int:
     return width
 
 
-def _replace(graph: ir.Graph, rows: _QuantizedRows, group: list[_Site]) -> None:
+def _replace(graph: ir.Graph, rows: _QuantizedRows, group: list[Site]) -> None:
     """Put one integer product in the place of a group of float products."""
     first = group[0]
     prefix = first.name if len(group) == 1 else _common_prefix([s.name for s in group])
-    add = _Insert(graph, first.node, prefix)
+    add = Insert(graph, first.node, prefix)
     quantized = [quantize_rows(site.matrix, WEIGHT_MAX_CODE) for site in group]
     codes = np.concatenate([c for c, _ in quantized])  # [N, K]
     scales = np.concatenate([s for _, s in quantized])
@@ -306,7 +306,7 @@ def _quantize_tables(graph: ir.Graph, keep: Collection[str]) -> list[str]:
         if values.size < MIN_TABLE_VALUES or _is_kept(table, keep):
             continue
         name = table.name or "table"
-        add = _Insert(graph, node, name.removesuffix(".weight"))
+        add = Insert(graph, node, name.removesuffix(".weight"))
         held = graph.initializers.get(f"{name}.codes")
         if held is None:
             codes, scales = quantize_rows(values, EMBEDDING_MAX_CODE)

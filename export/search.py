@@ -62,6 +62,22 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Time of a plan for a text, one thread, beside that of all at int8 in the same moments."""
+
+    ms: float  # medians over the texts
+    base_ms: float
+    ratio: float  # plan / all at int8: median over groups of texts, and its quartiles
+    low: float
+    high: float
+    texts: int
+
+
+# Bytes, flips, loss, error and speed of a plan, as `Point` has them.
+Figures = tuple[int, float, float | None, float, Speed | None]
+
+
+@dataclass(frozen=True)
 class Point:
     """One plan, measured."""
 
@@ -71,6 +87,7 @@ class Point:
     flips: float
     loss: float | None  # None: no row has a target
     error: float  # mean over heads of mean squared logit error / variance of the source's logits
+    speed: Speed | None = None  # None: not measured
 
     def value(self, bar: Bar) -> float:
         """What the bar bounds."""
@@ -147,6 +164,13 @@ class Search:
             f"{_shown(end, self.bar)}, {(end.size - start.size) / 1e6:+.2f} MB, estimated time "
             f"{100 * (end.time - start.time):+.1f} %"
         )
+        if end.speed is not None:
+            speed = end.speed
+            lines.append(
+                f"  measured: {speed.ms:.2f} ms a text, all at int8 {speed.base_ms:.2f} ms; time "
+                f"{100 * (speed.ratio - 1):+.1f} % (quartiles {100 * (speed.low - 1):+.1f} to "
+                f"{100 * (speed.high - 1):+.1f} %, {speed.texts} texts, one thread)"
+            )
         return "\n".join(lines)
 
     def order(self) -> list[str]:
@@ -173,7 +197,7 @@ def _shown(point: Point, bar: Bar) -> str:
 
 def search(
     found: Search,
-    measure: Callable[[Plan], tuple[int, float, float | None, float]],
+    measure: Callable[[Plan], Figures],
     *,
     state: Path | None,
     identity: Mapping[str, Any],
@@ -183,7 +207,8 @@ def search(
 
     Args:
         found: with units and levels alone.
-        measure: of a plan, its bytes, flips, loss and error (see `Point`).
+        measure: gives the figures of a plan. Choices rest on bytes, estimated times and errors
+            alone, so that a noisy machine finds the same set.
         state: a JSON file of measurements, read where it is of the same `identity`, and written
             after each; None: none is kept.
 
@@ -198,8 +223,9 @@ def search(
         if levels not in found.points:
             pairs = zip(found.units, levels, strict=True)
             plan = {u.name: found.levels[int(d)] for u, d in pairs if d != "0"}
-            size, flips, loss, error = measure(plan)
-            found.points[levels] = Point(levels, size, found.time(levels), flips, loss, error)
+            size, flips, loss, error, speed = measure(plan)
+            time = found.time(levels)
+            found.points[levels] = Point(levels, size, time, flips, loss, error, speed)
             _keep(found, state, identity)
             raised = sum(d != "0" for d in levels)
             said = _shown(found.points[levels], found.bar)
@@ -287,11 +313,16 @@ def _resume(found: Search, state: Path | None, identity: Mapping[str, Any]) -> N
             return
         of_engine = stored["searches"][found.engine]
         if [u["name"] for u in of_engine["units"]] == [u.name for u in found.units]:
-            found.points = {p["levels"]: Point(**p) for p in of_engine["points"]}
+            found.points = {p["levels"]: _point(p) for p in of_engine["points"]}
     except (KeyError, TypeError, ValueError):
         raise ExportError(
             f"{state}: is no record of a search; move it away or name another file"
         ) from None
+
+
+def _point(stored: Mapping[str, Any]) -> Point:
+    speed = stored.get("speed")
+    return Point(**{**stored, "speed": None if speed is None else Speed(**speed)})
 
 
 def _keep(found: Search, state: Path | None, identity: Mapping[str, Any]) -> None:

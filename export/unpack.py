@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import save_file
+from safetensors.torch import load
 
 from affectrt.errors import ExportError, NotFoundError
 
 from .quantize import dequantize_rows
 
 WEIGHTS = "weights.safetensors"
-_SCALE = ".scale"
+_SCALE, _ROWS = ".scale", ".rows"
 
 
 def unpack_checkpoint(model: Path, folder: Path) -> Path:
@@ -32,7 +33,10 @@ def unpack_checkpoint(model: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(model) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
-        tensors = load(entries[WEIGHTS])
+        tensors = {
+            name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+            for name, tensor in load(entries[WEIGHTS]).items()
+        }
         config, tokenizer = entries["config.json"], entries["tokenizer.json"]
     except (zipfile.BadZipFile, SafetensorError) as error:
         raise ExportError(f"{model} cannot be unpacked: {error}") from None
@@ -41,6 +45,11 @@ def unpack_checkpoint(model: Path, folder: Path) -> Path:
             f"{model} has no {error.args[0]}: only files with weights of the native engine can "
             "be unpacked"
         ) from None
+    if any(name.endswith(_ROWS) for name in tensors):
+        raise ExportError(
+            f"{model} cannot be unpacked: its vocabulary was pruned; take the checkpoint that it "
+            "was made of"
+        )
     scales = {name: tensors.pop(name) for name in list(tensors) if name.endswith(_SCALE)}
     for name, scale in scales.items():
         weight = name.removesuffix(_SCALE)

@@ -82,3 +82,24 @@ def test_export_checks_its_paths_first(run: Any, tmp_path: Path) -> None:
         code, _, err = run(*arguments)
         assert code == 1
         assert_one_error(err, message)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch and transformers warn about themselves
+def test_a_pruned_vocabulary(run: Any, tiny_bert: Path, tmp_path: Path) -> None:
+    model, corpus = tmp_path / "x.affect", tmp_path / "corpus.txt"
+    corpus.write_text(f"{tiny_models.CORPUS[0]}\n", "utf-8")
+    missing = ("export", tiny_bert, "--out", model, "--prune-vocabulary", tmp_path / "none.txt")
+    assert_one_error(run(*missing)[2], "no corpus")
+    code, out, err = run(
+        *("export", tiny_bert, "--out", model, "--precision", "fp16"),
+        *("--prune-vocabulary", corpus, "--json"),
+    )
+    assert code == 0, err
+    assert "the vocabulary is pruned to" in json.loads(out)["notes"][0]
+    (tmp_path / "x.affect.rows").unlink()
+    text = "wonderful Zwölfboxkämpfer 東京"
+    code, _, err = run("analyze", "--json", "--model", model, tiny_models.CORPUS[0])
+    assert code == 0, err
+    code, _, err = run("analyze", "--json", "--model", model, text)
+    assert code == 1
+    assert "which the pruned vocabulary of" in err

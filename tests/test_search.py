@@ -26,7 +26,7 @@ from affectrt.errors import ExportError
 from affectrt.export import export_checkpoint, verify
 from affectrt.export.bundle import read_manifest
 from affectrt.export.mixed_precision import units_of
-from affectrt.export.search import Bar, Plan, Search, Unit, search
+from affectrt.export.search import Bar, Figures, Plan, Search, Speed, Unit, search
 from affectrt.export.search_picture import to_svg
 
 UNITS = (
@@ -47,14 +47,19 @@ class Costs:
         self.harm, self.of_accurate = harm, of_accurate
         self.asked: list[Plan] = []
         self.stop_after = 10**9
+        self.timed = False
 
-    def __call__(self, plan: Plan) -> tuple[int, float, float | None, float]:
+    def __call__(self, plan: Plan) -> Figures:
         if len(self.asked) >= self.stop_after:
             raise KeyboardInterrupt
         self.asked.append(plan)
         rest = {"int8": 1.0, "int8-accurate": self.of_accurate, "fp32": 0.0}
         lost = sum(h * rest[plan.get(name, "int8")] for name, h in self.harm.items())
-        return 16000, lost, lost / 2, lost**2 + lost / 10
+        speed = None
+        if self.timed:
+            ratio = 1.0 + 0.1 * len(plan)
+            speed = Speed(2.0 * ratio, 2.0, ratio, ratio - 0.05, ratio + 0.05, 240)
+        return 16000, lost, lost / 2, lost**2 + lost / 10, speed
 
 
 def run(
@@ -112,8 +117,8 @@ def test_float_where_more_bits_do_not_help() -> None:
 def test_a_loss_is_measured_where_there_are_targets() -> None:
     assert run(Costs(), Bar("loss", 0.005)).plan() == {"b": "int8-accurate"}
 
-    def no_targets(plan: Plan) -> tuple[int, float, float | None, float]:
-        return 1, 0.0, None, 0.0
+    def no_targets(plan: Plan) -> Figures:
+        return 1, 0.0, None, 0.0, None
 
     found = Search("native", Bar("loss", 0.1), UNITS, ("int8", "fp32"))
     with pytest.raises(ExportError, match="give --data with targets, or --max-flips"):
@@ -121,8 +126,8 @@ def test_a_loss_is_measured_where_there_are_targets() -> None:
 
 
 def test_a_bar_that_nothing_holds(tmp_path: Path) -> None:
-    def always(plan: Plan) -> tuple[int, float, float | None, float]:
-        return 1, 0.5, 0.5, 1.0
+    def always(plan: Plan) -> Figures:
+        return 1, 0.5, 0.5, 1.0, None
 
     found = Search("native", Bar("flips", 0.1), UNITS, ("int8", "fp32"))
     with pytest.raises(ExportError, match=r"not even fp32 of all layers .* 50\.000 %"):
@@ -180,6 +185,24 @@ def test_the_picture_is_one() -> None:
     assert to_svg(run(Costs(), Bar("loss", 0.9)), "x")  # one point alone
 
 
+def test_measured_times_are_told_drawn_and_kept(tmp_path: Path) -> None:
+    costs = Costs()
+    costs.timed = True
+    found = run(costs, Bar("flips", 0.006), tmp_path / "x.search.json")
+    assert found.plan() == run(Costs(), Bar("flips", 0.006)).plan()  # times decide nothing
+    assert (
+        "measured: 2.40 ms a text, all at int8 2.00 ms; time +20.0 % (quartiles +15.0 to +25.0 %"
+        in found.to_text()
+    )
+    again = run(Costs(), Bar("flips", 0.006), tmp_path / "x.search.json")
+    assert again.points == found.points
+    tree = ElementTree.fromstring(to_svg(found, "x"))
+    words = "".join(tree.itertext())
+    assert "measured time of a text" in words
+    assert "2.40 ms a text" in words
+    assert "estimated time" in to_svg(run(Costs(), Bar("flips", 0.006)), "x")
+
+
 # On a checkpoint
 
 
@@ -223,9 +246,9 @@ def test_raised_layers_are_in_the_file(
     random = made("export_bert", lambda folder: em.write_random_checkpoint(folder, "bert"))
     real = mixed_precision.Measure.__call__
 
-    def error_as_flips(self: Any, plan: Plan) -> tuple[int, float, float | None, float]:
-        size, _, loss, error = real(self, plan)
-        return size, error, loss, error  # a smooth bar, so that something has to be raised
+    def error_as_flips(self: Any, plan: Plan) -> Figures:
+        size, _, loss, error, speed = real(self, plan)
+        return size, error, loss, error, speed  # a smooth bar, so that something has to be raised
 
     monkeypatch.setattr(mixed_precision.Measure, "__call__", error_as_flips)
     sizes, plans = {}, {}
@@ -237,14 +260,20 @@ def test_raised_layers_are_in_the_file(
         )  # fmt: skip
         start = json.loads(json.dumps(whole.to_dict()))["heads"][0]["mean_logit_difference"]
         report = export_checkpoint(
-            random, out, precision="int8", engines=[engine], max_flips=1e-4, enforce_bars=False
-        )
+            random, out, precision="int8", engines=[engine], max_flips=1e-4, enforce_bars=False,
+            search_times=engine == "native",
+        )  # fmt: skip
         assert {key.split()[0] for key in report.higher_precision} == {engine}
         plans[engine] = report.higher_precision
         assert report.precision == "int8-mixed"
         assert report.heads[0].mean_logit_difference < start
         record = json.loads((tmp_path / f"{engine}.search.json").read_text("utf-8"))
         assert record["searches"][engine]["plan"]
+        speeds = [point["speed"] for point in record["searches"][engine]["points"]]
+        assert all((speed is not None) == (engine == "native") for speed in speeds)
+        for speed in speeds if engine == "native" else ():
+            assert 0 < speed["low"] <= speed["ratio"] <= speed["high"]
+            assert speed["texts"] == 112
         sizes[engine] = out.stat().st_size
         model = affectrt.load(out, backend=engine)
         assert model.info.precision == "int8-mixed"

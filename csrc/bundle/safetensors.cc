@@ -178,18 +178,33 @@ const Tensor& SafeTensors::expect(std::string_view name, std::string_view dtype,
   return *tensor;
 }
 
-const float* SafeTensors::f32(std::string_view name, const std::vector<uint64_t>& shape) const {
-  const Tensor& tensor = expect(name, "F32", shape);
-  if (reinterpret_cast<uintptr_t>(tensor.data.data) % alignof(float) != 0) {
+template <class T>
+const T* SafeTensors::elements(std::string_view name, std::string_view dtype,
+                               const std::vector<uint64_t>& shape) const {
+  const Tensor& tensor = expect(name, dtype, shape);
+  if (reinterpret_cast<uintptr_t>(tensor.data.data) % alignof(T) != 0) {
     throw Error(ErrorKind::kModelFile,
-                origin_ + ": tensor '" + std::string(name) +
-                    "' does not begin at a multiple of 4 bytes; the header must be padded so");
+                origin_ + ": tensor '" + std::string(name) + "' does not begin at a multiple of " +
+                    std::to_string(alignof(T)) + " bytes; the header must be padded so");
   }
-  return reinterpret_cast<const float*>(tensor.data.data);
+  return reinterpret_cast<const T*>(tensor.data.data);
+}
+
+const float* SafeTensors::f32(std::string_view name, const std::vector<uint64_t>& shape) const {
+  return elements<float>(name, "F32", shape);
 }
 
 const int8_t* SafeTensors::i8(std::string_view name, const std::vector<uint64_t>& shape) const {
-  return reinterpret_cast<const int8_t*>(expect(name, "I8", shape).data.data);
+  return elements<int8_t>(name, "I8", shape);
+}
+
+const int32_t* SafeTensors::i32(std::string_view name, const std::vector<uint64_t>& shape) const {
+  return elements<int32_t>(name, "I32", shape);
+}
+
+const uint16_t* SafeTensors::u16(std::string_view name, std::string_view dtype,
+                                 const std::vector<uint64_t>& shape) const {
+  return elements<uint16_t>(name, dtype, shape);
 }
 
 }  // namespace affectrt

@@ -37,13 +37,21 @@ class SafeTensors {
   std::optional<std::string> metadata(std::string_view key) const;
 
   // The tensor of that name, dtype and shape; throws Error(kModelFile) that names what is expected
-  // and what is there. The float data is aligned to 4 bytes.
+  // and what is there. The data is aligned to the size of an element.
   const float* f32(std::string_view name, const std::vector<uint64_t>& shape) const;
   const int8_t* i8(std::string_view name, const std::vector<uint64_t>& shape) const;
+  const int32_t* i32(std::string_view name, const std::vector<uint64_t>& shape) const;
+  // Of a dtype with 16 bits: "F16", "BF16".
+  const uint16_t* u16(std::string_view name, std::string_view dtype,
+                      const std::vector<uint64_t>& shape) const;
 
  private:
   const Tensor& expect(std::string_view name, std::string_view dtype,
                        const std::vector<uint64_t>& shape) const;
+  // The bytes of expect(), aligned.
+  template <class T>
+  const T* elements(std::string_view name, std::string_view dtype,
+                    const std::vector<uint64_t>& shape) const;
 
   std::string origin_;
   std::map<std::string, Tensor, std::less<>> tensors_;

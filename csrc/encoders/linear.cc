@@ -5,44 +5,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "encoders/tensor_checks.h"
 #include "kernels/pack.h"
 
 namespace affectrt {
 namespace {
-
-[[noreturn]] void fail(const SafeTensors& weights, const std::string& what) {
-  throw Error(ErrorKind::kModelFile, weights.origin() + ": " + what);
-}
-
-void check_finite(const SafeTensors& weights, const std::string& name, const float* values,
-                  size_t count) {
-  constexpr uint32_t kExponent = 0x7F800000U;  // all ones: NaN or infinite
-  uint32_t most = 0;
-  for (size_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, values + i, sizeof bits);
-    most = std::max(most, bits & kExponent);
-  }
-  if (most == kExponent) {
-    fail(weights, "tensor '" + name + "' has NaN or infinite values; finite ones are needed");
-  }
-}
-
-const float* read_scales(const SafeTensors& weights, const std::string& name, size_t count) {
-  const float* scales = weights.f32(name, {count});
-  for (size_t i = 0; i < count; ++i) {
-    if (!std::isfinite(scales[i]) || !(scales[i] > 0.0F)) {
-      fail(weights, "tensor '" + name + "' has " + std::to_string(scales[i]) + " at index " +
-                        std::to_string(i) + "; a scale must be finite and above 0");
-    }
-  }
-  return scales;
-}
-
-bool holds_codes(const SafeTensors& weights, const std::string& name) {
-  const Tensor* tensor = weights.find(name);
-  return tensor != nullptr && tensor->dtype == "I8";
-}
 
 constexpr const char* kActivationBits = "affectrt.activation_bits";
 
@@ -62,6 +29,9 @@ MatrixView read_shaped(const SafeTensors& weights, const std::string& name,
     matrix.codes = weights.i8(matrix.name, shape);
     matrix.scales = read_scales(weights, matrix.name + ".scale", matrix.outputs);
     matrix.wide = is_wide(weights, name);
+  } else if (const auto kind = half_kind(weights, matrix.name)) {
+    matrix.half_kind = *kind;
+    matrix.halves = weights.u16(matrix.name, *kind == HalfKind::kF16 ? "F16" : "BF16", shape);
   } else {
     matrix.values = weights.f32(matrix.name, shape);
   }
@@ -86,9 +56,10 @@ Arithmetic integer_arithmetic(const SafeTensors& weights) {
     at = end;
   }
   if (possible) return Arithmetic::kW7A8;
-  fail(weights, std::string("__metadata__ has ") + kActivationBits + " '" + bits.substr(0, 200) +
-                    "'; '8' or '16' is possible, and behind '8' words '16:NAME' of matrices that "
-                    "are I8");
+  fail_weights(weights,
+               std::string("__metadata__ has ") + kActivationBits + " '" + bits.substr(0, 200) +
+                   "'; '8' or '16' is possible, and behind '8' words '16:NAME' of matrices that "
+                   "are I8");
 }
 
 MatrixView read_matrix(const SafeTensors& weights, const std::string& name, size_t outputs,
@@ -134,8 +105,8 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
         output.matrix->wide != model.wide) {
       throw Error(ErrorKind::kUnsupported,
                   weights.origin() + ": '" + output.matrix->name + "' and '" + model.name +
-                      "' are multiplied as one matrix; both must be F32 or both I8 with as many "
-                      "bits of the activations");
+                      "' are multiplied as one matrix; both must be floats or both I8 with as "
+                      "many bits of the activations");
     }
   }
   const Arithmetic of_codes = model.wide ? Arithmetic::kW8A16 : integers;
@@ -155,8 +126,9 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
     codes_ = AlignedBuffer<int8_t>(panels_ * steps_ * kPanelColumns * 4);
   }
 
-  // Rows with the columns in another order, sixteen at a time.
-  std::vector<float> value_rows(columns == nullptr ? 0 : inputs_ * kPanelColumns, 0.0F);
+  // Rows with the columns in another order, or widened, sixteen at a time.
+  const bool is_float = arithmetic_ == Arithmetic::kF32;
+  std::vector<float> value_rows(is_float ? inputs_ * kPanelColumns : 0, 0.0F);
   std::vector<int8_t> code_rows(columns == nullptr ? 0 : inputs_ * kPanelColumns, 0);
   for (size_t panel = 0; panel < panels_; ++panel) {
     const float* values[kPanelColumns] = {};
@@ -172,22 +144,27 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
       if (matrix.codes != nullptr) {
         scales_[index] = matrix.scales[row];
         codes[c] = matrix.codes + row * matrix.inputs;
-      } else {
+      } else if (matrix.values != nullptr) {
         values[c] = matrix.values + row * matrix.inputs;
       }
-      if (columns == nullptr) continue;
+      if (columns == nullptr && matrix.halves == nullptr) continue;
+      const uint16_t* halves =
+          matrix.halves == nullptr ? nullptr : matrix.halves + row * matrix.inputs;
       for (size_t i = 0; i < inputs_; ++i) {
-        const size_t column = (*columns)[i];
+        const size_t column = columns == nullptr ? i : (*columns)[i];
         if (column == kNoColumn) continue;
-        if (matrix.codes != nullptr) code_rows[c * inputs_ + i] = codes[c][column];
-        if (matrix.values != nullptr) value_rows[c * inputs_ + i] = values[c][column];
+        const size_t at = c * inputs_ + i;
+        if (matrix.codes != nullptr) code_rows[at] = codes[c][column];
+        if (matrix.values != nullptr) value_rows[at] = values[c][column];
+        if (halves != nullptr) value_rows[at] = widen_half(halves[column], matrix.half_kind);
       }
       if (matrix.codes != nullptr) codes[c] = code_rows.data() + c * inputs_;
-      if (matrix.values != nullptr) values[c] = value_rows.data() + c * inputs_;
+      if (matrix.codes == nullptr) values[c] = value_rows.data() + c * inputs_;
     }
-    if (arithmetic_ == Arithmetic::kF32) {
+    if (is_float) {
       if (!pack_panel_f32(values, inputs_, values_.data() + panel * inputs_ * kPanelColumns)) {
-        fail(weights, "tensor '" + name + "' has NaN or infinite values; finite ones are needed");
+        fail_weights(weights,
+                     "tensor '" + name + "' has NaN or infinite values; finite ones are needed");
       }
       continue;
     }
@@ -196,9 +173,9 @@ Linear::Linear(const std::vector<Output>& outputs, Arithmetic integers, const Sa
     const auto pack = wide ? pack_panel_s16 : pack_panel_u8s8;
     if (!pack(codes, inputs_, max_code, codes_.data() + panel * steps_ * kPanelColumns * 4,
               sums_.data() + panel * kPanelColumns)) {
-      fail(weights, "tensor '" + name + "' has codes beyond +-" + std::to_string(max_code) +
-                        ", which the sums of " + (wide ? "16" : "8") +
-                        "-bit activations cannot hold");
+      fail_weights(weights, "tensor '" + name + "' has codes beyond +-" + std::to_string(max_code) +
+                                ", which the sums of " + (wide ? "16" : "8") +
+                                "-bit activations cannot hold");
     }
   }
 }
@@ -252,25 +229,6 @@ void Linear::multiply(const Kernels& kernels, const LayerInput& input, size_t ro
     kernels.gemm_u8s8(gemm);
   } else {
     kernels.gemm_s16s16(gemm);
-  }
-}
-
-Table::Table(const SafeTensors& weights, const std::string& name, size_t rows, size_t width)
-    : rows_(rows), width_(width) {
-  if (holds_codes(weights, name)) {
-    codes_ = weights.i8(name, {rows, width});
-    scales_ = read_scales(weights, name + ".scale", rows);
-  } else {
-    values_ = weights.f32(name, {rows, width});
-    check_finite(weights, name, values_, rows * width);
-  }
-}
-
-void Table::add_row(const Kernels& kernels, size_t row, float* x) const {
-  if (codes_ != nullptr) {
-    kernels.add_scaled_s8(codes_ + row * width_, scales_[row], x, width_);
-  } else {
-    kernels.add(values_ + row * width_, x, width_);
   }
 }
 

@@ -1,4 +1,4 @@
-// Weight matrices and tables of a model file, checked and brought into the layout of the kernels.
+// Weight matrices of a model file, checked and brought into the layout of the kernels.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/half.h"
 #include "bundle/safetensors.h"
 #include "kernels/kernels.h"
 
@@ -25,13 +26,15 @@ enum class Arithmetic {
 // Error(kModelFile).
 Arithmetic integer_arithmetic(const SafeTensors& weights);
 
-// NAME.weight [outputs, inputs] with NAME.bias [outputs], as they lie in the file: float32, or int8
-// codes with NAME.weight.scale [outputs].
+// NAME.weight [outputs, inputs] with NAME.bias [outputs], as they lie in the file: float32, F16 or
+// BF16, which are multiplied as float32, or int8 codes with NAME.weight.scale [outputs].
 struct MatrixView {
   std::string name;
   size_t outputs = 0;
   size_t inputs = 0;
   const float* values = nullptr;
+  const uint16_t* halves = nullptr;
+  HalfKind half_kind = HalfKind::kF16;
   const int8_t* codes = nullptr;
   const float* scales = nullptr;  // of codes
   bool wide = false;              // codes of 8 bits, whatever those of the file's others are
@@ -104,24 +107,6 @@ class Linear {
   std::vector<float> scales_;
   std::vector<float> sums_;
   std::vector<float> bias_;
-};
-
-// Rows that are looked up and added: float32, or int8 codes with one scale a row. Read in place.
-class Table {
- public:
-  Table() = default;
-  Table(const SafeTensors& weights, const std::string& name, size_t rows, size_t width);
-
-  size_t rows() const { return rows_; }
-  // x[i] += row[i], i < width
-  void add_row(const Kernels& kernels, size_t row, float* x) const;
-
- private:
-  size_t rows_ = 0;
-  size_t width_ = 0;
-  const float* values_ = nullptr;
-  const int8_t* codes_ = nullptr;
-  const float* scales_ = nullptr;
 };
 
 }  // namespace affectrt

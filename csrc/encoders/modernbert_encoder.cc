@@ -9,12 +9,12 @@
 namespace affectrt {
 
 ModernBertEncoder::ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights,
-                                     const Kernels& kernels)
+                                     const Kernels& kernels, const SafeTensors* other_rows)
     : TextEncoder(config, kernels) {
   const ModernBertConfig& own = config.modernbert;
   const std::string prefix = encoder_prefix(weights, config.family);
-  words_ =
-      Table(weights, prefix + "embeddings.tok_embeddings.weight", config.vocabulary, config.hidden);
+  words_ = Table(weights, prefix + "embeddings.tok_embeddings.weight", config.vocabulary,
+                 config.hidden, other_rows);
   embedding_norm_ = read_norm(weights, prefix + "embeddings.norm", config.hidden, own.norm_bias);
   const size_t width = config.head_width();
   global_rotary_ = std::make_unique<const Rotary>(config.positions, width, own.global_theta);

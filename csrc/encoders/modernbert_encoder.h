@@ -15,8 +15,8 @@ namespace affectrt {
 class ModernBertEncoder final : public TextEncoder {
  public:
   // As make_text_encoder().
-  ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights,
-                    const Kernels& kernels);
+  ModernBertEncoder(const EncoderConfig& config, const SafeTensors& weights, const Kernels& kernels,
+                    const SafeTensors* other_rows);
 
   void forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
                LayerReader* reader) const override;
@@ -26,7 +26,6 @@ class ModernBertEncoder final : public TextEncoder {
   PreLnLayer load_layer(const SafeTensors& weights, const std::string& prefix, size_t index,
                         const HeadLayout& heads) const;
 
-  Table words_;
   Norm embedding_norm_;
   // Of the layers that see all tokens, and of those that see near ones.
   std::unique_ptr<const Rotary> global_rotary_;

@@ -9,6 +9,7 @@
 
 #include "encoders/attention.h"
 #include "encoders/linear.h"
+#include "encoders/table.h"
 #include "encoders/text_encoder.h"
 
 namespace affectrt {
@@ -16,7 +17,8 @@ namespace affectrt {
 class PostLnEncoder final : public TextEncoder {
  public:
   // As make_text_encoder().
-  PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights, const Kernels& kernels);
+  PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights, const Kernels& kernels,
+                const SafeTensors* other_rows);
 
   void forward(const TokenRows& rows, Team& team, Workspace* shared, Workspace* own,
                LayerReader* reader) const override;
@@ -32,7 +34,8 @@ class PostLnEncoder final : public TextEncoder {
   };
 
   Room room(const TokenRows& rows, bool whole) const override;
-  void load_embeddings(const SafeTensors& weights, const std::string& prefix);
+  void load_embeddings(const SafeTensors& weights, const std::string& prefix,
+                       const SafeTensors* other_rows);
   Layer load_layer(const SafeTensors& weights, const std::string& prefix, size_t index) const;
   void load_relative_bias(const SafeTensors& weights, const std::string& prefix);
 
@@ -44,7 +47,6 @@ class PostLnEncoder final : public TextEncoder {
   size_t intermediate_stride_ = 0;
   Attention attention_;
 
-  Table words_;
   Table positions_;
   Table types_;
   Norm embedding_norm_;

@@ -32,21 +32,23 @@ int32_t relative_bucket(int32_t distance) {
 }  // namespace
 
 PostLnEncoder::PostLnEncoder(const EncoderConfig& config, const SafeTensors& weights,
-                             const Kernels& kernels)
+                             const Kernels& kernels, const SafeTensors* other_rows)
     : TextEncoder(config, kernels),
       embedding_stride_(round_up(config.embedding, kPanelColumns)),
       intermediate_stride_(round_up(config.intermediate, kPanelColumns)) {
   attention_.layout = HeadLayout(config.heads, config.head_width(), false);
   const std::string prefix = encoder_prefix(weights, config.family);
-  load_embeddings(weights, prefix);
+  load_embeddings(weights, prefix, other_rows);
   for (size_t i = 0; i < config_.depth; ++i) layers_.push_back(load_layer(weights, prefix, i));
   if (config_.has_relative_bias) load_relative_bias(weights, prefix);
 }
 
-void PostLnEncoder::load_embeddings(const SafeTensors& weights, const std::string& prefix) {
+void PostLnEncoder::load_embeddings(const SafeTensors& weights, const std::string& prefix,
+                                    const SafeTensors* other_rows) {
   const std::string embeddings = prefix + "embeddings.";
   const size_t width = config_.embedding;
-  words_ = Table(weights, embeddings + "word_embeddings.weight", config_.vocabulary, width);
+  words_ =
+      Table(weights, embeddings + "word_embeddings.weight", config_.vocabulary, width, other_rows);
   positions_ = Table(weights, embeddings + "position_embeddings.weight", config_.positions, width);
   if (config_.types > 0) {
     types_ = Table(weights, embeddings + "token_type_embeddings.weight", config_.types, width);

@@ -31,6 +31,10 @@ void TextEncoder::check(const TokenRows& rows) const {
                                          std::to_string(config_.vocabulary) +
                                          " of the model; tokenizer.json and the weights differ");
     }
+    if (!words_.has(static_cast<size_t>(rows.ids[i]))) {
+      throw Error(ErrorKind::kInput, "token id " + std::to_string(rows.ids[i]) +
+                                         " is one of those that the model was made without");
+    }
     if (config_.reads_types &&
         (rows.type_ids[i] < 0 || static_cast<size_t>(rows.type_ids[i]) >= config_.types)) {
       throw Error(ErrorKind::kInput, "token type " + std::to_string(rows.type_ids[i]) +
@@ -45,11 +49,12 @@ void TextEncoder::prepare(const TokenRows& rows, bool whole, Workspace* workspac
 }
 
 std::unique_ptr<TextEncoder> make_text_encoder(const EncoderConfig& config,
-                                               const SafeTensors& weights, const Kernels& kernels) {
+                                               const SafeTensors& weights, const Kernels& kernels,
+                                               const SafeTensors* other_rows) {
   if (config.family == EncoderFamily::kModernBert) {
-    return std::make_unique<ModernBertEncoder>(config, weights, kernels);
+    return std::make_unique<ModernBertEncoder>(config, weights, kernels, other_rows);
   }
-  return std::make_unique<PostLnEncoder>(config, weights, kernels);
+  return std::make_unique<PostLnEncoder>(config, weights, kernels, other_rows);
 }
 
 }  // namespace affectrt

@@ -9,6 +9,7 @@
 #include "encoders/encoder_config.h"
 #include "encoders/layer_reader.h"
 #include "encoders/rows.h"
+#include "encoders/table.h"
 #include "encoders/workspace.h"
 #include "kernels/kernels.h"
 
@@ -24,8 +25,10 @@ class TextEncoder {
   size_t stride() const { return stride_; }
 
   // Throws Error(kInput) for a row without tokens or with more than the positions allow, and for
-  // ids beyond the tables.
+  // ids beyond the tables or without a row there.
   void check(const TokenRows& rows) const;
+  // Embeddings of tokens; of a pruned vocabulary some are absent.
+  const Table& words() const { return words_; }
 
   // Makes room for a chunk; `whole` also for what the team shares.
   void prepare(const TokenRows& rows, bool whole, Workspace* workspace) const;
@@ -45,12 +48,15 @@ class TextEncoder {
   EncoderConfig config_;
   const Kernels& kernels_;
   size_t stride_;  // of hidden rows
+  Table words_;
 };
 
 // The encoder of the config's family. Checks every tensor against the config: Error(kModelFile)
 // names the tensor, what is expected and what is there. Tables are read in place: the bytes behind
-// `weights` must outlive the encoder.
+// `weights` must outlive the encoder. `other_rows`, where given, has rows of the table of tokens
+// that `weights` leaves out, see Table.
 std::unique_ptr<TextEncoder> make_text_encoder(const EncoderConfig& config,
-                                               const SafeTensors& weights, const Kernels& kernels);
+                                               const SafeTensors& weights, const Kernels& kernels,
+                                               const SafeTensors* other_rows = nullptr);
 
 }  // namespace affectrt

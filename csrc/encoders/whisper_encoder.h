@@ -11,6 +11,7 @@
 #include "encoders/linear.h"
 #include "encoders/pre_ln_layers.h"
 #include "encoders/rows.h"
+#include "encoders/table.h"
 #include "encoders/whisper_config.h"
 #include "encoders/workspace.h"
 #include "kernels/kernels.h"

@@ -13,6 +13,10 @@ size_t TokenBatch::judged_tokens() const {
   });
 }
 
+std::optional<int32_t> Backend::absent_token(const std::vector<int32_t>& /*ids*/) const {
+  return std::nullopt;
+}
+
 void Backend::run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const {
   std::vector<size_t> wanted;
   for (size_t i = 0; i < outputs().size(); ++i) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,9 @@ class Backend {
   // model cannot take.
   virtual void run(const TokenBatch& batch, const std::vector<size_t>& wanted,
                    std::vector<std::vector<float>>* values) const = 0;
+
+  // The first of `ids` that the model has no embedding of, since its vocabulary was pruned.
+  virtual std::optional<int32_t> absent_token(const std::vector<int32_t>& ids) const;
 
   // All outputs but that of kEmbedding.
   void run(const TokenBatch& batch, std::vector<std::vector<float>>* logits) const;

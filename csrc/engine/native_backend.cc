@@ -11,6 +11,7 @@
 #include "encoders/encoder_config.h"
 #include "encoders/text_encoder.h"
 #include "engine/chunks.h"
+#include "engine/other_rows.h"
 #include "kernels/dispatch.h"
 
 namespace affectrt {
@@ -40,11 +41,14 @@ void grow(AlignedBuffer<T>* buffer, size_t count) {
 class NativeBackend final : public Backend {
  public:
   NativeBackend(std::shared_ptr<const Bundle> bundle, EncoderConfig config,
-                const SafeTensors& weights, const Kernels& kernels, int num_threads)
+                const SafeTensors& weights, std::unique_ptr<const OtherRows> other_rows,
+                const Kernels& kernels, int num_threads)
       : bundle_(std::move(bundle)),
+        other_rows_(std::move(other_rows)),
         kernels_(kernels),
         heads_(&config, weights, bundle_->manifest().heads),
-        encoder_(make_text_encoder(config, weights, kernels)),
+        encoder_(make_text_encoder(config, weights, kernels,
+                                   other_rows_ ? &other_rows_->tensors : nullptr)),
         runner_(num_threads) {
     for (const ClassifierHeads::Output& output : heads_.outputs()) {
       const bool of_tokens = heads_.readings()[output.reading].of_tokens();
@@ -65,6 +69,17 @@ class NativeBackend final : public Backend {
   }
 
   const std::vector<OutputInfo>& outputs() const override { return outputs_; }
+
+  std::optional<int32_t> absent_token(const std::vector<int32_t>& ids) const override {
+    const Table& words = encoder_->words();
+    if (words.absent_rows() == 0) return std::nullopt;
+    const auto found = std::find_if(ids.begin(), ids.end(), [&](int32_t id) {
+      return id >= 0 && static_cast<size_t>(id) < words.rows() &&
+             !words.has(static_cast<size_t>(id));
+    });
+    if (found == ids.end()) return std::nullopt;
+    return *found;
+  }
 
   using Backend::run;
   void run(const TokenBatch& batch, const std::vector<size_t>& wanted,
@@ -252,6 +267,7 @@ class NativeBackend final : public Backend {
   }
 
   const std::shared_ptr<const Bundle> bundle_;
+  const std::unique_ptr<const OtherRows> other_rows_;
   const Kernels& kernels_;
   const ClassifierHeads heads_;
   const std::unique_ptr<const TextEncoder> encoder_;
@@ -297,10 +313,11 @@ std::unique_ptr<Backend> make_native_backend(std::shared_ptr<const Bundle> bundl
                                            " tokens, but the positions in config.json end at " +
                                            std::to_string(config.max_tokens()));
   }
+  auto other_rows = open_other_rows(*bundle, weights);
   // Positions that no row reaches need no rotary factors.
   if (config.family == EncoderFamily::kModernBert) config.positions = max_tokens;
-  return std::make_unique<NativeBackend>(std::move(bundle), config, weights, kernels,
-                                         native_thread_count(options.num_threads));
+  return std::make_unique<NativeBackend>(std::move(bundle), config, weights, std::move(other_rows),
+                                         kernels, native_thread_count(options.num_threads));
 }
 
 }  // namespace affectrt

@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "bundle/json_fields.h"
 #include "engine/native_backend.h"
 #include "engine/onnxruntime_backend.h"
@@ -303,6 +304,16 @@ Prediction Model::predict_passes(const std::vector<TokenRow>& passes, const Want
   return answer(passes, checked_heads(wanted, all), wanted);
 }
 
+void Model::fail_absent(size_t row, int32_t token) const {
+  const std::string& path = bundle_->path();
+  throw Error(ErrorKind::kInput,
+              "text " + std::to_string(row) + " has the token '" +
+                  printable(tokenizer_->id_to_token(static_cast<uint32_t>(token)), 64) + "' (id " +
+                  std::to_string(token) + "), which the pruned vocabulary of '" + path +
+                  "' leaves out; it is answered exactly where '" + path +
+                  ".rows' of the same export lies beside the file");
+}
+
 Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t> heads,
                          const Wanted& wanted) const {
   Prediction prediction;
@@ -311,6 +322,9 @@ Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t>
   std::vector<int32_t> row_begin(1, 0);
   std::vector<int32_t> token_begin(1, 0);
   for (const TokenRow& row : rows) {
+    if (const auto absent = backend_->absent_token(row.ids)) {
+      fail_absent(static_cast<size_t>(&row - rows.data()), *absent);
+    }
     const auto length = static_cast<int32_t>(row.ids.size());
     lengths.push_back(length);
     prediction.token_counts.push_back(std::max(row.full_count, length));

@@ -79,6 +79,7 @@ class Model {
   Prediction answer(const std::vector<TokenRow>& rows, std::vector<int32_t> heads,
                     const Wanted& wanted) const;
   bool reads_tokens(const std::vector<int32_t>& heads) const;
+  [[noreturn]] void fail_absent(size_t row, int32_t token) const;
 
   std::shared_ptr<const Bundle> bundle_;
   std::unique_ptr<const Tokenizer> tokenizer_;

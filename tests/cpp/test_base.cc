@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,6 +13,7 @@
 #include "base/checked.h"
 #include "base/crc32.h"
 #include "base/error.h"
+#include "base/half.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/sha256.h"
@@ -69,6 +72,29 @@ TEST_CASE("checked arithmetic") {
   CHECK(range_fits(10, 0, 10));
   CHECK(!range_fits(11, 0, 10));
   CHECK(!range_fits(1, UINT64_MAX, 10));
+}
+
+TEST_CASE("halves are widened exactly, all of them") {
+  for (uint32_t bits = 0; bits < 0x8000U; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const auto exponent = static_cast<int>(bits >> 10U);
+    const auto fraction = static_cast<double>(bits & 0x3FFU);
+    const double scale = std::ldexp(1.0, std::max(exponent, 1) - 25);
+    const double wanted = scale * (exponent == 0 ? fraction : fraction + 1024.0);
+    const float got = widen_half(half, HalfKind::kF16);
+    const float negative = widen_half(static_cast<uint16_t>(bits | 0x8000U), HalfKind::kF16);
+    if (exponent == 31) {
+      CHECK(!std::isfinite(got));
+      CHECK(std::isnan(got) == (fraction != 0.0));
+      continue;
+    }
+    CHECK(double{got} == wanted);
+    CHECK(negative == -got);
+    CHECK(std::signbit(negative));
+  }
+  CHECK(widen_half(0x3F80, HalfKind::kBF16) == 1.0F);
+  CHECK(widen_half(0xC049, HalfKind::kBF16) == -3.140625F);
+  CHECK(std::isnan(widen_half(0x7FC0, HalfKind::kBF16)));
 }
 
 TEST_CASE("crc32 against the catalogue's check value and itself in pieces") {

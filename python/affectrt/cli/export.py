@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "int8", "int8-accurate", "int8-static"),
+        choices=("fp32", "fp16", "bf16", "int8", "int8-accurate", "int8-static", "int4"),
         default="fp32",
         help="of the weights",
     )
@@ -78,6 +78,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="the same for the share of decisions that flip (0.5%% or 0.005)",
     )
+    parser.add_argument(
+        "--no-search-times",
+        action="store_true",
+        help="do not measure the times of what --max-loss and --max-flips try",
+    )
+    parser.add_argument(
+        "--prune-vocabulary",
+        metavar="CORPUS",
+        help="of the native engine: put embeddings of tokens that these texts (one a line, or "
+        ".jsonl) have not into a file X.affect.rows of their own",
+    )
     parser.add_argument("--name", help="the model's name (default: the checkpoint's)")
     parser.add_argument(
         "--certificate",
@@ -109,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("the following arguments are required: --out (or --dry-run)")
     existing(args.checkpoint, "checkpoint", folder=not args.checkpoint.endswith(".onnx"))
     data = existing(args.data, "data file") if args.data else None
+    corpus = existing(args.prune_vocabulary, "corpus") if args.prune_vocabulary else None
     if args.sign_key:
         existing(args.sign_key, "key to sign with")
     if args.dry_run:
@@ -137,11 +149,13 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         max_loss=args.max_loss,
         max_flips=args.max_flips,
+        search_times=not args.no_search_times,
         calibration=args.calibration,
         smooth=args.smooth,
         tensorrt=args.tensorrt.split(",") if args.tensorrt else (),
         certificates=[Path(file) for file in args.certificate],
         sign_key=args.sign_key,
+        prune_vocabulary=corpus,
         progress=lambda *step: note(" ".join(map(str, step))),
     )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if args.json else report.to_text())

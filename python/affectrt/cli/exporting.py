@@ -55,11 +55,13 @@ class ExportModule(Protocol):
         engines: list[str] | None = ...,
         max_loss: float | None = ...,
         max_flips: float | None = ...,
+        search_times: bool = ...,
         calibration: str = ...,
         smooth: float | None = ...,
         tensorrt: Sequence[str] = ...,
         certificates: Sequence[Path] = ...,
         sign_key: str | None = ...,
+        prune_vocabulary: Path | None = ...,
     ) -> ParityReport: ...
 
     def verify(
@@ -102,7 +104,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer", type=positive, metavar="K", help="the layer that the probe reads (the last)"
     )
     group.add_argument(
-        "--pooling", choices=("mean", "cls"), default="mean", help="what the probe reads of tokens"
+        "--pooling",
+        choices=("mean", "cls", "last"),
+        default="mean",
+        help="what the probe reads of tokens; a decoder has mean and last",
     )
     group.add_argument(
         "--labels", metavar="A,B,C", help="of a probe, an adapter or a bare ONNX model"
