@@ -15,7 +15,7 @@ from cmake_build import built, run, tool
     [
         ("dev", "."),
         ("asan", "."),
-        ("tsan", "runtime|thread|onnxruntime|native|encoder|speech_stream"),
+        ("tsan", "runtime|thread|onnxruntime|native|encoder|speech_stream|chunks"),
     ],
 )
 def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/per_process.h"
 #include "base/system.h"
 
 namespace affectrt {
@@ -177,14 +178,7 @@ ThreadPool::~ThreadPool() {
   delete state;
 }
 
-ThreadPool::State* ThreadPool::state_of_this_process() {
-  State* state = state_.load(std::memory_order_acquire);
-  if (state != nullptr && state->process == process_number()) return state;
-  auto* fresh = new State;
-  if (state_.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) return fresh;
-  delete fresh;  // another thread was first
-  return state;
-}
+ThreadPool::State* ThreadPool::state_of_this_process() { return of_this_process(&state_); }
 
 void ThreadPool::run(int wanted, const std::function<void(Team&)>& body) {
   wanted = std::min(wanted, num_threads_);

@@ -128,7 +128,8 @@ class SpeechModel {
     int64_t from_rate;
     std::shared_ptr<const Resampler> plan;
   };
-  mutable std::mutex resamplers_mutex_;  // only ever tried: see ScratchPool
+  // Only ever tried: in a forked child nobody may be left to release it.
+  mutable std::mutex resamplers_mutex_;
   mutable std::vector<KeptResampler> resamplers_;
 };
 

@@ -1,3 +1,4 @@
+affectrt_test(chunks engine)
 affectrt_test(native_backend engine)
 # The tests of the ONNX Runtime backend use the library of the building interpreter's wheel, unless
 # AFFECTRT_ONNXRUNTIME names another.
