@@ -7,6 +7,8 @@ import itertools
 import json
 import re
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -245,3 +247,39 @@ def test_other_files_come_block_by_block(tmp_path: Path) -> None:
     (tmp_path / "words.flac").write_text("no sound at all")
     with pytest.raises(InputError, match=r"words\.flac"):
         open_sound(tmp_path / "words.flac")
+
+
+def test_the_interpreter_may_end_with_streams_that_are_fed(speech_model_file: Path) -> None:
+    """Streams that daemon threads feed, and one that is left in the middle of a segment."""
+    script = f"""
+import sys, threading
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import affectrt
+from affectrt.features import FbankStream
+from affectrt.vad import VadStream
+from sounds import voice
+sound = voice(3.0, (0.5, 3.0))
+model = affectrt.load({str(speech_model_file)!r})
+left = model.stream(sample_rate=16000, interim_ms=200)
+left.feed(sound)
+started = threading.Semaphore(0)
+def feed(*streams):
+    try:
+        while True:
+            for stream in streams:
+                stream.feed(sound)
+            started.release()
+    except affectrt.Error as error:  # a call that comes while the interpreter ends
+        assert "the Python interpreter is ending" in str(error)
+for streams in ([model.stream(sample_rate=16000)], [VadStream(16000), FbankStream(16000)]):
+    threading.Thread(target=feed, args=streams, daemon=True).start()
+for _ in range(4):
+    started.acquire()
+print("end")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
+    assert "Fatal" not in done.stderr
+    assert "AssertionError" not in done.stderr

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "audio/pitch.h"
+
 namespace affectrt {
 
 enum Descriptor : size_t {
@@ -44,13 +46,24 @@ constexpr size_t kFunctionals = 88;
 
 // The published names, in the order of Descriptor.
 const char* const* descriptor_names();
+// Those of the statistics, [kFunctionals].
+const char* const* functional_names();
 
 // Descriptors [frames, kDescriptors] of a clip at kProsodyRate, each smoothed over three frames; a
 // frame every 10 ms, the first 30 ms into the clip, for as long as 60 ms fit around it.
 std::vector<float> descriptors(const float* samples, int64_t count);
+// How many frames that are.
+constexpr int64_t descriptor_frames(int64_t count) {
+  constexpr auto kLength = static_cast<int64_t>(kPitchLength);
+  constexpr auto kShift = static_cast<int64_t>(kProsodyShift);
+  return count < kLength ? 0 : (count - kLength) / kShift + 1;
+}
+
+// Of a clip; 0 of an empty one.
+double mean_square(const float* samples, int64_t count);
 
 // The 88 statistics of the descriptors of a clip whose samples have that mean square; 0 where there
-// is nothing to take one of. In the order of python/affectrt/prosody.py, which names them.
+// is nothing to take one of. In the order of functional_names().
 void functionals(const std::vector<float>& values, double mean_square, double* out);
 
 }  // namespace affectrt

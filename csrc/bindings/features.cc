@@ -184,10 +184,7 @@ py::tuple prosody(const Samples& clip) {
     const int64_t count = clip.size();
     const py::gil_scoped_release no_gil;
     rows = descriptors(samples, count);
-    double squares = 0.0;
-    for (int64_t i = 0; i < count; ++i)
-      squares += static_cast<double>(samples[i]) * static_cast<double>(samples[i]);
-    functionals(rows, squares / static_cast<double>(std::max<int64_t>(1, count)), out);
+    functionals(rows, mean_square(samples, count), out);
   }
   const auto columns = static_cast<py::ssize_t>(kDescriptors);
   Samples matrix({static_cast<py::ssize_t>(rows.size()) / columns, columns});
@@ -327,6 +324,8 @@ void bind_features(py::module_& m) {
 
   m.attr("prosody_names") = py::tuple(
       py::cast(std::vector<std::string>(descriptor_names(), descriptor_names() + kDescriptors)));
+  m.attr("prosody_functional_names") = py::tuple(
+      py::cast(std::vector<std::string>(functional_names(), functional_names() + kFunctionals)));
   m.def(
       "prosody", [](const Samples& clip) { return as_call([&] { return prosody(clip); }); },
       py::arg("clip"));

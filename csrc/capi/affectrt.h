@@ -12,10 +12,10 @@
  * Threads. Every function may be called from any number of threads at once, on the same handle,
  *   too; only *_destroy must be the last call on its handle, with no other in progress, and a
  *   conversation or a stream belongs to one call at a time: a second one that comes meanwhile is
- *   AFFECTRT_INPUT. Callers wait for each other only where more of them compute than there are CPUs
- *   for: a few milliseconds, in turn, so that memory does not grow with their number. A thread
- *   inside of a call cannot be cancelled. After fork() the child may go on using a model, but handles
- *   of calls that were in progress are lost.
+ *   AFFECTRT_INPUT. Callers wait for each other only where more of them compute than there are
+ *   CPUs for: some milliseconds, in turn, so that memory does not grow with their number. A thread
+ *   inside of a call cannot be cancelled. After fork() the child may go on using a model, but
+ *   handles of calls that were in progress are lost.
  *
  * Errors. A function that can fail returns a status, AFFECTRT_OK or one of the numbers below, and
  *   affectrt_last_error() says in words what was wrong and what would be right. On failure an `out`
@@ -42,7 +42,7 @@
 
 #define AFFECTRT_VERSION "0.1.0"
 #define AFFECTRT_ABI_MAJOR 1
-#define AFFECTRT_ABI_MINOR 2
+#define AFFECTRT_ABI_MINOR 3
 
 #if defined(_WIN32) && defined(AFFECTRT_BUILDING)
 #define AFFECTRT_API __declspec(dllexport)

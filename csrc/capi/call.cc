@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/utf8.h"
+#include "capi/affectrt_features.h"
 
 namespace affectrt {
 namespace {
@@ -29,6 +30,10 @@ AFFECTRT_ENDS_WITH(affectrt_buffers, truncated);
 AFFECTRT_ENDS_WITH(affectrt_conversation_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_encode_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_tokens, special_tokens);
+AFFECTRT_ENDS_WITH(affectrt_log_mel_options, pad_to_s);
+AFFECTRT_ENDS_WITH(affectrt_kaldi_options, lifter);
+AFFECTRT_ENDS_WITH(affectrt_features_info, reserved);
+AFFECTRT_ENDS_WITH(affectrt_voice_options, max_segment_s);
 #undef AFFECTRT_ENDS_WITH
 
 // Plain memory: a thread_local with a destructor would keep an unloaded library in memory until the
@@ -89,6 +94,26 @@ affectrt_status report_current_exception() noexcept {
     return fail(AFFECTRT_INTERNAL, error.what());
   } catch (...) {
     return fail(AFFECTRT_INTERNAL, "an exception of unknown type");
+  }
+}
+
+SampleFormat sample_format(int32_t format, const char* name) {
+  switch (format) {
+    case AFFECTRT_SAMPLES_F32:
+      return SampleFormat::kF32;
+    case AFFECTRT_SAMPLES_F64:
+      return SampleFormat::kF64;
+    case AFFECTRT_SAMPLES_U8:
+      return SampleFormat::kU8;
+    case AFFECTRT_SAMPLES_S16:
+      return SampleFormat::kS16;
+    case AFFECTRT_SAMPLES_S24:
+      return SampleFormat::kS24;
+    case AFFECTRT_SAMPLES_S32:
+      return SampleFormat::kS32;
+    default:
+      throw Error(ErrorKind::kInput, std::string(name) + " is " + std::to_string(format) +
+                                         "; give one of AFFECTRT_SAMPLES_...");
   }
 }
 

@@ -7,11 +7,13 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <string>
 #include <string_view>
 
+#include "audio/samples.h"
 #include "base/error.h"
 #include "capi/affectrt.h"
 #include "text/tokenizer.h"
@@ -69,6 +71,7 @@ T*& emptied(T** out) {
   return *out;
 }
 
+SampleFormat sample_format(int32_t format, const char* name);
 std::string_view text_argument(const char* data, size_t size, const char* name);
 TextInput text_argument(const affectrt_text& text, const std::string& name);
 
@@ -104,6 +107,28 @@ void write_struct(T* to, const T& value, size_t first_size, const char* name) {
   std::memcpy(bytes + kFirst, reinterpret_cast<const unsigned char*>(&value) + kFirst,
               known - kFirst);
   std::fill(bytes + known, bytes + size, static_cast<unsigned char>(0));
+}
+
+// Holds a handle that belongs to one call at a time.
+class Use {
+ public:
+  Use(std::atomic<bool>* in_use, const char* name) : in_use_(in_use) {
+    if (!in_use->exchange(true)) return;
+    throw Error(ErrorKind::kInput, std::string("the ") + name + " is in use by another call; one " +
+                                       name + " belongs to one thread at a time");
+  }
+  ~Use() { in_use_->store(false); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  std::atomic<bool>* in_use_;
+};
+
+// Zero is the default of an option, so that "none" is below zero.
+template <class T>
+void read_option(T from, T* to) {
+  if (from != T{0}) *to = from < T{0} ? T{0} : from;
 }
 
 void check_reserved(int32_t reserved, const char* name);

@@ -3,13 +3,19 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "audio/frame_features.h"
+#include "audio/resampler.h"
 #include "audio/samples.h"
+#include "audio/segmenter.h"
+#include "audio/vad.h"
 #include "base/error.h"
 #include "capi/affectrt.h"
+#include "capi/affectrt_features.h"
 #include "runtime/conversation.h"
 #include "runtime/model.h"
 #include "runtime/speech_model.h"
@@ -57,6 +63,45 @@ struct affectrt_speech_stream {
   std::atomic<bool> in_use{false};
 };
 
+struct affectrt_features {
+  std::shared_ptr<const affectrt::FrameFeatures> features;
+  bool is_log_mel = false;
+  bool raw = false;
+  int64_t pad_to = 0;  // samples; 0: clips are as long as they are
+  int64_t sample_rate = 16000;
+  affectrt::FrameFeatures::Layout layout = affectrt::FrameFeatures::Layout::kFrameMajor;
+};
+
+struct affectrt_resampler {
+  std::shared_ptr<const affectrt::Resampler> resampler;
+};
+
+struct affectrt_row_stream {
+  std::unique_ptr<affectrt::ResampleStream> resampler;  // null: samples come at the right rate
+  std::unique_ptr<affectrt::FrameStream> frames;        // null: the rows are samples
+  size_t columns = 1;
+  std::vector<float> resampled;
+  std::vector<float> rows;  // that wait, but for those that were read
+  size_t read = 0;          // values of `rows`
+  bool failed = false;
+  std::atomic<bool> in_use{false};
+};
+
+struct affectrt_voice_detector {
+  explicit affectrt_voice_detector(const affectrt::SegmentOptions& options) : segmenter(options) {}
+  std::unique_ptr<affectrt::ResampleStream> resampler;  // null: samples come at 16 kHz
+  affectrt::VadStream vad;
+  affectrt::Segmenter segmenter;
+  bool keeps_probabilities = false;
+  int64_t samples = 0;  // at 16 kHz
+  std::vector<float> resampled;
+  std::vector<affectrt::VadFrame> frames;  // that have just come
+  std::deque<affectrt::SpeechSpan> spans;
+  std::deque<float> probabilities;
+  bool failed = false;
+  std::atomic<bool> in_use{false};
+};
+
 struct affectrt_tokenizer {
   std::shared_ptr<const affectrt::Tokenizer> tokenizer;
 };
@@ -96,5 +141,12 @@ size_t answer_index(const affectrt_result& result, uint32_t head);  // analyse.c
 // A row of answers to `answer`, which says how much of it the caller knows.
 void fill_answer(const HeadScores& scores, const std::vector<affectrt_label_score>& ranked,
                  size_t row, const Prediction* texts, affectrt_answer* answer);  // analyse.cc
+
+// Samples of a clip as arithmetic wants them; Error(kInput) for more than it bears.
+int64_t clip_length(size_t count);  // features.cc
+// That samples can be used.
+void check_clip(const float* samples, size_t count);  // features.cc
+// That `rows` of `columns` fit.
+void check_room(size_t room, size_t rows, size_t columns);  // features.cc
 
 }  // namespace affectrt

@@ -17,32 +17,6 @@ namespace {
 constexpr size_t kFirstOptions = sizeof(affectrt_speech_stream_options);
 constexpr size_t kFirstSegments = sizeof(affectrt_segments);
 
-SampleFormat format_of(int32_t format) {
-  switch (format) {
-    case AFFECTRT_SAMPLES_F32:
-      return SampleFormat::kF32;
-    case AFFECTRT_SAMPLES_F64:
-      return SampleFormat::kF64;
-    case AFFECTRT_SAMPLES_U8:
-      return SampleFormat::kU8;
-    case AFFECTRT_SAMPLES_S16:
-      return SampleFormat::kS16;
-    case AFFECTRT_SAMPLES_S24:
-      return SampleFormat::kS24;
-    case AFFECTRT_SAMPLES_S32:
-      return SampleFormat::kS32;
-    default:
-      throw Error(ErrorKind::kInput, "options.format is " + std::to_string(format) +
-                                         "; give one of AFFECTRT_SAMPLES_...");
-  }
-}
-
-// Zero is the default, so that "none" is below zero.
-template <class T>
-void read_option(T from, T* to) {
-  if (from != T{0}) *to = from < T{0} ? T{0} : from;
-}
-
 SpeechStreamOptions options_of(const affectrt_speech_stream_options& from) {
   SpeechStreamOptions options;
   options.segments.max_segment_s = 0.0;
@@ -75,24 +49,6 @@ affectrt_segment segment_of(const Head& head, const SpeechSegment& segment,
   made.json = json.c_str();
   return made;
 }
-
-// Holds a stream, and what was handed out of it, for one call.
-class Use {
- public:
-  explicit Use(affectrt_speech_stream* of) : of_(of) {
-    if (of->in_use.exchange(true)) {
-      throw Error(ErrorKind::kInput,
-                  "the stream is in use by another call; one stream belongs to one thread at a "
-                  "time");
-    }
-  }
-  ~Use() { of_->in_use.store(false); }
-  Use(const Use&) = delete;
-  Use& operator=(const Use&) = delete;
-
- private:
-  affectrt_speech_stream* of_;
-};
 
 // Replaces what the call before has handed out.
 void hand_out(affectrt_speech_stream* stream, const std::vector<SpeechSegment>& found,
@@ -145,7 +101,7 @@ affectrt_status affectrt_speech_stream_create(const affectrt_model* model,
                                          "; 1 to 64 are mixed, 0 stands for 1");
     }
     auto made = std::make_unique<affectrt_speech_stream>();
-    made->format = format_of(from.format);
+    made->format = sample_format(from.format, "options.format");
     made->channels = from.channels == 0 ? 1 : static_cast<size_t>(from.channels);
     made->stream =
         std::make_unique<SpeechStream>(judge_of(with), from.sample_rate, options_of(from));
@@ -159,7 +115,7 @@ affectrt_status affectrt_speech_stream_feed(affectrt_speech_stream* stream, cons
                                             size_t frames, affectrt_segments* segments) noexcept {
   return guarded([&] {
     affectrt_speech_stream& to = given(stream, "stream");
-    const Use use(stream);
+    const Use use(&to.in_use, "stream");
     check_segments(segments);
     if (frames > 0) given(static_cast<const uint8_t*>(samples), "samples");
     const size_t frame_bytes = bytes_per_sample(to.format) * to.channels;
@@ -179,7 +135,7 @@ affectrt_status affectrt_speech_stream_flush(affectrt_speech_stream* stream,
                                              affectrt_segments* segments) noexcept {
   return guarded([&] {
     affectrt_speech_stream& to = given(stream, "stream");
-    const Use use(stream);
+    const Use use(&to.in_use, "stream");
     check_segments(segments);
     std::vector<SpeechSegment> found;
     to.stream->flush(&found);

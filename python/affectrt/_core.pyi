@@ -350,6 +350,7 @@ class WavFile(metaclass=pybind11_type):
 def parse_wav(image: bytes, origin: str) -> tuple[npt.NDArray[np.float32], int]: ...
 
 prosody_names: tuple[str, ...]
+prosody_functional_names: tuple[str, ...]
 
 def prosody(
     clip: npt.NDArray[np.float32],

@@ -23,32 +23,7 @@ above 27.5 Hz, jitter a share of the period, formant frequencies and bandwidths 
 dB/Hz, MFCCs bare, all other in dB. What only a voiced frame has is 0 in unvoiced ones."""
 
 
-def _functional_names() -> tuple[str, ...]:
-    voiced = DESCRIPTORS.index("F0semitoneFrom27.5Hz")
-    pitch = DESCRIPTORS[voiced] + "_sma3nz"
-    contour = (
-        "amean", "stddevNorm", "percentile20.0", "percentile50.0", "percentile80.0",
-        "pctlrange0-2", "meanRisingSlope", "stddevRisingSlope", "meanFallingSlope",
-        "stddevFallingSlope",
-    )  # fmt: skip
-    spectral, flux_on = DESCRIPTORS[1:voiced], DESCRIPTORS[5:voiced]
-    names = [f"{pitch}_{statistic}" for statistic in contour]
-    names += [f"loudness_sma3_{statistic}" for statistic in contour]
-    two = ("amean", "stddevNorm")
-    names += [f"{name}_sma3_{s}" for name in flux_on for s in two]
-    names += [f"{name}_sma3nz_{s}" for name in DESCRIPTORS[voiced + 1 :] for s in two]
-    names += [f"{name.replace('slope', 'slopeV')}_sma3nz_{s}" if "slope" in name
-              else f"{name}V_sma3nz_{s}" for name in spectral for s in two]  # fmt: skip
-    names += [f"{name.replace('slope', 'slopeUV')}_sma3nz_amean" if "slope" in name
-              else f"{name}UV_sma3nz_amean" for name in spectral[:5]]  # fmt: skip
-    return (
-        *names, "loudnessPeaksPerSec", "VoicedSegmentsPerSec", "MeanVoicedSegmentLengthSec",
-        "StddevVoicedSegmentLengthSec", "MeanUnvoicedSegmentLength",
-        "StddevUnvoicedSegmentLength", "equivalentSoundLevel_dBp",
-    )  # fmt: skip
-
-
-FUNCTIONALS: tuple[str, ...] = _functional_names()
+FUNCTIONALS: tuple[str, ...] = _core.prosody_functional_names
 """The 88 statistics of a clip, by their published names."""
 
 

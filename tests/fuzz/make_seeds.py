@@ -70,6 +70,16 @@ WHISPER = {
     "max_source_positions": 100,
     "activation_function": "gelu",
 }
+TINY_WHISPER = {
+    "model_type": "whisper",
+    "d_model": 36,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 3,
+    "encoder_ffn_dim": 22,
+    "num_mel_bins": 10,
+    "max_source_positions": 100,
+    "affectrt": {"modality": "speech", "pooling": "attention"},
+}
 EXPORTED = {
     "model_type": "bert",
     "id2label": {"0": "joy", "1": "fear"},
@@ -134,6 +144,14 @@ def main() -> None:
         "interim",
         b"\3\x32\x20\x05\x19\x28\x32\x28\x50\x14\5\xff\1\0zz" + stretches,
     )
+    put("speech_model_file", "manifest", b"\2" + dumped(speech.speech_manifest()))
+    put("speech_model_file", "config", b"\3" + dumped(TINY_WHISPER))
+    # Kind, cuts, stretches of sound, options: see capi_features.cc.
+    begin = b"\3\x14\x20\7\4" + stretches[:12]
+    put("capi_features", "log_mel", b"\0" + begin + b"\x29\0\0")
+    put("capi_features", "fbank", b"\1" + begin + bytes(4) + b"\1" + bytes(8))
+    put("capi_features", "mfcc", b"\2" + begin + b"\2\1\x15\x0e\2\x64\0\x28\0" + bytes(5))
+    put("capi_features", "voice", b"\3" + begin + b"\1" + bytes(6))
     # Each byte is an operation of capi_calls.cc: load, analyse, ask, predict, tokenise, destroy.
     put("capi_calls", "once", bytes(range(16)) * 3 + b"I am so happy!")
     put("capi_calls", "texts", b"\0\0\1\0\2so sad\xff!\3\1\0\4\0\5\1\0\6\0\7\0" * 2)

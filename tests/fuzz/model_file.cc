@@ -2,7 +2,7 @@
 // one entry of an image that is right otherwise: its checksums would stop any change of that.
 #include "../capi/tiny_model.h"
 #include "bundle/bundle.h"
-#include "fuzz.h"
+#include "entries.h"
 #include "runtime/model.h"
 
 using namespace affectrt;
@@ -12,24 +12,7 @@ namespace {
 
 std::string with_entry(const std::string& name, std::string_view bytes) {
   static const auto& files = *new std::map<std::string, std::string>(testing::tiny_model::files());
-  if (name == "affectrt.json") {
-    return testing::build_image(testing::entries_of(std::string(bytes), files));
-  }
-  std::map<std::string, std::string> changed = files;
-  std::string& entry = changed[name];
-  if (name == "weights.safetensors") {  // the header alone; the tensors' bytes stay
-    const size_t tensors =
-        8 + static_cast<size_t>(entry[0] & 0xff) + (static_cast<size_t>(entry[1] & 0xff) << 8U);
-    std::string header(bytes);
-    while (header.size() % 8 != 0) header += ' ';
-    std::string file;
-    testing::put(&file, header.size(), 8);
-    entry = file + header + entry.substr(tensors);
-  } else {
-    entry = std::string(bytes);
-  }
-  const std::string manifest = testing::tiny_model::manifest(changed).dump();
-  return testing::build_image(testing::entries_of(manifest, changed));
+  return with_changed_entry(files, testing::tiny_model::manifest, name, bytes);
 }
 
 void open_and_ask(ByteView image, bool verify) {

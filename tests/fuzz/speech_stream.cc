@@ -7,9 +7,10 @@
 #include <limits>
 #include <vector>
 
-#include "fuzz.h"
+#include "sound.h"
 
 using namespace affectrt;
+using fuzz::extend;
 using fuzz::Input;
 
 namespace {
@@ -56,23 +57,6 @@ SpeechStreamOptions options_of(Input* input) {
   options.smoothing_s = input->byte() / 20.0;
   options.margin = static_cast<float>(input->byte()) / 200.0F;
   return options;
-}
-
-// A stretch of sound of one kind.
-void extend(Input* input, std::vector<float>* sound) {
-  const uint8_t kind = input->byte();
-  const size_t count = size_t{input->byte()} * 64;
-  const float level = std::exp(-static_cast<float>(input->byte()) / 20.0F);
-  const size_t first = sound->size();
-  for (size_t i = 0; i < count; ++i) {
-    const auto n = static_cast<float>(first + i);
-    float x = 0.0F;
-    if (kind % 4 == 1) x = level * std::sin(n * 0.08F) * std::sin(n * 0.001F);
-    if (kind % 4 == 2) x = level * static_cast<float>((first + i) * 2654435761U % 2001) / 1000.0F;
-    if (kind % 4 == 3) x = level;
-    sound->push_back(x);
-  }
-  if (kind == 255 && count > 0) sound->back() = std::numeric_limits<float>::infinity();
 }
 
 std::vector<SpeechSegment> heard(const std::vector<float>& sound, int64_t rate,
