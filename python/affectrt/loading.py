@@ -182,7 +182,7 @@ def _check_proof(core: _core.Model | _core.SpeechModel, options: LoadOptions) ->
 
 @overload
 def load(
-    name_or_path: Literal["speech"],
+    name_or_path: Literal["speech", "speech-micro"],
     *,
     backend: str = ...,
     num_threads: int | None = ...,

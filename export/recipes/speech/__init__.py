@@ -13,6 +13,13 @@ figure that says most of what the model is worth elsewhere.
 layers 1 to 4 hears .63, .71, .66 and .60 of RAVDESS' test emotions on average.
 ``--teacher CHECKPOINT`` distils a larger model into fewer.
 
+The embedded `speech-micro` is made of `speech`: both convolutions and the first layer of its
+checkpoint as they are, 320 of 1536 neurons in that layer, means and deviations over time, heads
+fitted on 150 batches that were heard once::
+
+    --base speech/checkpoint --teacher speech/checkpoint --layers 1 --neurons 320 --statistics 1 \\
+        --hearings 150 --steps 0
+
 THE WEIGHTS ARE FOR NON-COMMERCIAL USE ONLY, as the packs are; the checkpoint and the model file say
 so. The emotions are acted ones, mostly: what an actor's voice does on order, not what a person
 feels.
@@ -33,8 +40,9 @@ convolutions and is attended to by no token.
 
 **Pooling** is ``attention``: with ``pooling.weight [heads, width]``, head h weighs the tokens by
 softmax over the clip of ``tokens @ weight[h]``, and its columns ``h * width / heads`` to
-``(h + 1) * width / heads`` of the pooled vector are the mean of those columns of the tokens. All
-heads are linear on that vector:
+``(h + 1) * width / heads`` of the pooled vector are the mean of those columns of the tokens; or
+``attention_statistics``, with their deviations under the same weights behind the means. All heads
+are linear on that vector:
 
 ``single_label``  softmax(logits / temperature) are the scores; the answer is the highest. Who knows
                   that some labels cannot be takes the softmax over the others (*restricted*).

@@ -18,7 +18,7 @@ from .report import finish
 from .train import Settings, Teacher, narrow, new_model, standardise, train
 
 _SETTINGS = {
-    "steps": "length of the schedule; may be raised until the cool-down (its last quarter) began",
+    "steps": "of the schedule, 0 for none; may be raised until the cool-down (last quarter) began",
     "tokens_per_batch": "with padding; a token is 20 ms",
     "lr": "of the encoder's highest layer",
     "layer_decay": "times the rate from each layer to the one below",
@@ -33,7 +33,7 @@ _SETTINGS = {
     "pooling_heads": "means with weights of their own",
     "statistics": "1: deviations over time behind the means",
     "neurons": "that stay in each layer's feed-forward, in a model to be exported small; 0 for all",
-    "hearings": "batches that heads are fitted on, of an encoder that stays as it is; 0: train all",
+    "hearings": "batches of a frozen encoder that heads are fitted on first",
     "seed": "of everything that is drawn",
     "save_every": "steps between saved states",
     "eval_every": "steps between dev figures",
@@ -60,13 +60,14 @@ def main(argv: list[str] | None = None) -> int:
     model = new_model(args.base, heads, settings)
     if settings.neurons:
         narrow(model, packs, settings.neurons)
+    losses = {spec.name: HeadLoss(spec, packs) for spec in model.specs}
     if settings.hearings:
-        losses = {spec.name: HeadLoss(spec, packs) for spec in model.specs}
         heard = hear(model, losses, packs, settings, args.out, teacher)
         fit_heads(model, losses, packs, heard, settings)
     else:
         standardise(model, packs)
-        losses = train(
+    if settings.steps:
+        train(
             model.to(args.device),
             packs,
             settings,

@@ -4,7 +4,7 @@ once for every change that is made of it, and the rest takes seconds."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,9 @@ def hear(
     """
     file, heard = out / "heard.pt", Heard()
     mixture = mixture_of(model, packs, settings)
-    fixed = replace(settings, hearings=0)
-    identity = [repr(fixed), [p.sha256["train"] for p in packs], teacher is not None]
+    names = ("layers", "neurons", "statistics", "pooling_heads", "tokens_per_batch", "augment")
+    fixed = {name: getattr(settings, name) for name in (*names, "seed", "bf16")}
+    identity = [fixed, [p.sha256["train"] for p in packs], teacher is not None]
     if file.is_file():
         state = torch.load(file, weights_only=True)
         if state["identity"] != identity:
