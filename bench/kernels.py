@@ -132,6 +132,26 @@ def _gemm_tables(kernels: Data) -> list[str]:
     return lines
 
 
+def _attention_table(kernels: Data) -> list[str]:
+    cells: dict[tuple[str, str], dict[int, str]] = {}
+    for one in kernels["attention"]:
+        cells.setdefault((one["step"], one["arithmetic"]), {})[one["tokens"]] = _cell(one)
+    tokens = sorted({one["tokens"] for one in kernels["attention"]})
+    lines = [
+        "",
+        "### Attention, heads of 32 columns",
+        "",
+        "Tokens across. *All* is the attention of a layer of 12 heads: packing, both products and "
+        "the softmax; its Gop/s count the products alone.",
+        "",
+        "| step | numbers | " + " | ".join(f"{n}" for n in tokens) + " |",
+        "|---|---|" + "---|" * len(tokens),
+    ]
+    for (step, arithmetic), row in sorted(cells.items()):
+        lines.append(f"| {step} | {arithmetic} | " + " | ".join(row[n] for n in tokens) + " |")
+    return lines
+
+
 def profile(run_of: Data) -> list[tuple[str, float]]:
     """Parts of a call of the Python model and their shares, the largest first."""
     offline = run_of["offline"]
@@ -217,11 +237,7 @@ def markdown(data: Data) -> str:
         kernels = run_of["kernels"]
         lines += ["", f"## {isa}", "", "Rows across, Gop/s and share of the peak below."]
         lines += _gemm_tables(kernels)
-        lines += ["", "### Attention, one head of 32 columns, float32", ""]
-        lines += ["| product | tokens | Gop/s |", "|---|---|---|"]
-        lines += [
-            f"| {one['product']} | {one['tokens']} | {_cell(one)} |" for one in kernels["attention"]
-        ]
+        lines += _attention_table(kernels)
         lines += [
             "",
             "### Row kernels: GB/s read and written, against `memcpy` of as many bytes",

@@ -19,6 +19,7 @@ from affectrt import _core
 
 QEMU = ("qemu-aarch64", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu")
 ISAS = ("neon-i8mm", "neon-dotprod", "scalar")
+SUBJECTS = ("kernels", "attention_s16", "encoder", "signal")
 TEXTS = (
     "I can't believe they cancelled it.",
     "Thank you so much, that was lovely!",
@@ -35,13 +36,13 @@ def programs() -> Path:
         if not shutil.which(needed):
             pytest.skip(f"{needed} is not installed")
     return (
-        built("aarch64", "test_kernels", "test_encoder", "test_signal", "score_model")
+        built("aarch64", *(f"test_{subject}" for subject in SUBJECTS), "score_model")
         / "tests"
         / "cpp"
     )
 
 
-@pytest.mark.parametrize("subject", ["kernels", "encoder", "signal"])
+@pytest.mark.parametrize("subject", SUBJECTS)
 def test_kernels_and_encoders_agree_with_the_reference(programs: Path, subject: str) -> None:
     output = run(*QEMU, str(programs / f"test_{subject}"))
     assert "0 failed" in output

@@ -70,6 +70,12 @@ def test_report_says_which_job_is_slower() -> None:
     assert "wall time" in table
 
 
+def test_difference_is_of_decisions() -> None:
+    a = [["joy"], ["anger", "fear"], []]
+    assert compare.difference(a, a, 10) == 0
+    assert compare.difference(a, [["joy"], ["fear"], ["joy"]], 10) == pytest.approx(2 / 30)
+
+
 def test_revisions_are_resolved() -> None:
     if not (compare.ROOT / ".git").exists():
         pytest.skip("not a git checkout")

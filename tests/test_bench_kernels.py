@@ -47,7 +47,8 @@ def test_report(programs: Path, default_model: Path, tmp_path: Path) -> None:
     report = kernels.markdown(data)
     assert "Provisional" in report
     assert "MiniLM-L6 up, 384 x 1536 (bias, GELU)" in report
-    assert "queries x keys" in report
+    assert "| all | s16 | " in report
+    assert offline["macs_attention"] > 12 * 1e4
     kernels.picture(data, tmp_path / "kernels.png")
     assert (tmp_path / "kernels.png").stat().st_size > 1000
 

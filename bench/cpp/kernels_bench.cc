@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "attention_bench.h"
 #include "base/aligned_buffer.h"
 #include "base/error.h"
 #include "kernels/dispatch.h"
@@ -70,13 +71,6 @@ constexpr Kind kKinds[] = {Kind::kU8S8, Kind::kS16S16, Kind::kF32};
 
 const char* name_of(Kind kind) {
   return kind == Kind::kU8S8 ? "u8s8" : kind == Kind::kS16S16 ? "s16s16" : "f32";
-}
-
-AlignedBuffer<float> random_floats(size_t count, float spread, std::mt19937* random) {
-  AlignedBuffer<float> values(count);
-  std::uniform_real_distribution<float> value(-spread, spread);
-  for (size_t i = 0; i < count; ++i) values.data()[i] = value(*random);
-  return values;
 }
 
 // One layer's multiplication, and as many copies of its weights as make them come from afar.
@@ -207,19 +201,6 @@ const PeakLoop& peak_of(Kind kind, const PeakLoops& loops) {
   return kind == Kind::kU8S8 ? loops.u8s8 : kind == Kind::kS16S16 ? loops.s16s16 : loops.f32;
 }
 
-// Rates in multiply-adds a second. `peak` may be null: no share then.
-template <class Body>
-json rate_of(const Settings& settings, const PeakLoop* peak, double macs, Body&& body) {
-  constexpr size_t kPasses = 64;
-  if (peak != nullptr) {
-    return compare(settings, macs, body, peak->macs * kPasses, [&] { peak->run(kPasses); });
-  }
-  json result = compare(settings, macs, body, 1.0, [] {});
-  result.erase("share");
-  result.erase("share_quartiles");
-  return result;
-}
-
 json measure_gemms(const Settings& settings, const Kernels& kernels, const PeakLoops* loops) {
   json results = json::array();
   std::mt19937 random(1);
@@ -244,39 +225,6 @@ json measure_gemms(const Settings& settings, const Kernels& kernels, const PeakL
           results.push_back(result);
         }
       }
-    }
-  }
-  return results;
-}
-
-// The two products of attention, for one head of 32 columns and all queries of a text.
-json measure_attention(const Settings& settings, const Kernels& kernels, const PeakLoops* loops) {
-  constexpr size_t kWidth = 32;
-  constexpr size_t kStride = 1152;
-  json results = json::array();
-  std::mt19937 random(2);
-  for (const size_t tokens : {size_t{8}, size_t{16}, size_t{20}, size_t{64}, size_t{128}}) {
-    const size_t stride = round_up(tokens, kPanelColumns);
-    const AlignedBuffer<float> qkv = random_floats(tokens * kStride, 1.0F, &random);
-    AlignedBuffer<float> keys(stride * kWidth);
-    kernels.pack_keys(qkv.data() + 384, kStride, tokens, kWidth, keys.data());
-    AlignedBuffer<float> scores = random_floats(tokens * stride, 1.0F, &random);
-    AlignedBuffer<float> context(tokens * kWidth);
-    const GemmF32 score = {qkv.data(), kStride, keys.data(),    kPanelColumns, kWidth * 16,
-                           nullptr,    tokens,  stride / 16,    kWidth,        scores.data(),
-                           stride,     nullptr, Epilogue::kBias};
-    const GemmF32 value = {scores.data(), stride,  qkv.data() + 768, kStride, kPanelColumns,
-                           nullptr,       tokens,  kWidth / 16,      tokens,  context.data(),
-                           kWidth,        nullptr, Epilogue::kBias};
-    // Useful products only: what fills the last panel of keys is work, not progress.
-    const double macs = static_cast<double>(tokens * tokens * kWidth);
-    const PeakLoop* peak = loops == nullptr ? nullptr : &loops->f32;
-    for (const bool first : {true, false}) {
-      json result = rate_of(settings, peak, macs, [&] { kernels.gemm_f32(first ? score : value); });
-      result.update({{"product", first ? "queries x keys" : "scores x values"},
-                     {"tokens", tokens},
-                     {"width", kWidth}});
-      results.push_back(result);
     }
   }
   return results;

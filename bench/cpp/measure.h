@@ -7,7 +7,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <vector>
+
+#include "base/aligned_buffer.h"
+#include "peak.h"
 
 namespace affectrt::bench {
 
@@ -72,6 +76,26 @@ nlohmann::json compare(const Settings& settings, double units, Body&& body, doub
   return {{"rate", quantile(rates, 0.5)},
           {"share", quantile(shares, 0.5)},
           {"share_quartiles", {quantile(shares, 0.25), quantile(shares, 0.75)}}};
+}
+
+// Rates in multiply-adds a second. `peak` may be null: no share then.
+template <class Body>
+nlohmann::json rate_of(const Settings& settings, const PeakLoop* peak, double macs, Body&& body) {
+  constexpr size_t kPasses = 64;
+  if (peak != nullptr) {
+    return compare(settings, macs, body, peak->macs * kPasses, [&] { peak->run(kPasses); });
+  }
+  nlohmann::json result = compare(settings, macs, body, 1.0, [] {});
+  result.erase("share");
+  result.erase("share_quartiles");
+  return result;
+}
+
+inline AlignedBuffer<float> random_floats(size_t count, float spread, std::mt19937* random) {
+  AlignedBuffer<float> values(count);
+  std::uniform_real_distribution<float> value(-spread, spread);
+  for (size_t i = 0; i < count; ++i) values.data()[i] = value(*random);
+  return values;
 }
 
 }  // namespace affectrt::bench

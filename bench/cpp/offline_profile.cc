@@ -154,6 +154,7 @@ class Profile {
                    {"rounds", rounds},
                    {"macs_int", tally_.macs_int},
                    {"macs_float", tally_.macs_float},
+                   {"macs_attention", tally_.macs_attention},
                    {"seconds",
                     {{"predict", quantile(whole, 0.5)},
                      {"tokenise", quantile(tokenise, 0.5)},

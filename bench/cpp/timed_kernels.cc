@@ -75,6 +75,36 @@ void add(const float* x, float* y, size_t n) {
 void pack_keys(const float* keys, size_t stride, size_t tokens, size_t width, float* panels) {
   timed(Part::kPackKeys, [&] { plain->pack_keys(keys, stride, tokens, width, panels); });
 }
+float pack_keys_s16(const float* keys, size_t stride, size_t tokens, size_t width, int32_t max_code,
+                    int8_t* panels) {
+  float scale = 0.0F;
+  timed(Part::kPackKeys, [&] {
+    scale = plain->attention_s16.pack_keys(keys, stride, tokens, width, max_code, panels);
+  });
+  return scale;
+}
+void pack_values_s16(const float* values, size_t stride, size_t tokens, size_t width,
+                     int8_t* panels, float* scales) {
+  timed(Part::kPackKeys,
+        [&] { plain->attention_s16.pack_values(values, stride, tokens, width, panels, scales); });
+}
+void scores_s16(const ProductS16& p, int32_t* sums, size_t sum_stride) {
+  tally->macs_attention += macs_of(p.rows, p.panels, p.steps * 2);
+  timed(Part::kAttention, [&] { plain->attention_s16.scores(p, sums, sum_stride); });
+}
+void softmax_s16(const int32_t* sums, size_t sum_stride, size_t rows, size_t n, float scale,
+                 const float* bias, ptrdiff_t bias_stride, uint8_t* codes, size_t code_stride,
+                 RowQuant* quant) {
+  timed(Part::kSoftmax, [&] {
+    plain->attention_s16.softmax(sums, sum_stride, rows, n, scale, bias, bias_stride, codes,
+                                 code_stride, quant);
+  });
+}
+void values_s16(const ProductS16& p, const RowQuant* quant, const float* scales, float* c,
+                size_t c_stride) {
+  tally->macs_attention += macs_of(p.rows, p.panels, p.steps * 2);
+  timed(Part::kAttention, [&] { plain->attention_s16.values(p, quant, scales, c, c_stride); });
+}
 
 }  // namespace
 
@@ -89,7 +119,7 @@ const char* name_of(Part part) {
     case Part::kSoftmax:
       return "softmax";
     case Part::kPackKeys:
-      return "packing of keys";
+      return "packing of keys and values";
     case Part::kQuantize:
       return "quantisation";
     case Part::kLayerNorm:
@@ -131,6 +161,7 @@ const Kernels& timed_kernels(const Kernels& kernels, Tally* counts) {
   table.add_scaled_s8 = add_scaled_s8;
   table.add = add;
   table.pack_keys = pack_keys;
+  table.attention_s16 = {pack_keys_s16, pack_values_s16, scores_s16, softmax_s16, values_s16};
   return table;
 }
 

@@ -26,8 +26,9 @@ const char* name_of(Part part);
 struct Tally {
   uint64_t ticks[kParts] = {};
   uint64_t calls[kParts] = {};
-  double macs_int = 0;    // multiply-adds of integers
-  double macs_float = 0;  // and of floats
+  double macs_int = 0;        // multiply-adds of layers in integers
+  double macs_float = 0;      // of floats
+  double macs_attention = 0;  // of attention in 16-bit integers
 };
 
 // Ticks of a clock that costs little to read.

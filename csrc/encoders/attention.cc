@@ -9,13 +9,13 @@ namespace affectrt {
 namespace {
 
 // Query rows that are scored together: their scores stay in the first-level cache.
-constexpr size_t kScoreFloats = 6144;
+constexpr size_t kScores = 6144;
 constexpr size_t kLeastQueryRows = 12;
 // Added to a score that does not count: the softmax makes nothing of it, yet no infinity.
 constexpr float kMasked = -1e30F;
 
-size_t query_rows(size_t tokens) {
-  const size_t fitting = kScoreFloats / round_up(tokens, kPanelColumns);
+size_t whole_query_rows(size_t tokens) {
+  const size_t fitting = kScores / round_up(tokens, kPanelColumns);
   return std::max(kLeastQueryRows, fitting / kLeastQueryRows * kLeastQueryRows);
 }
 
@@ -23,9 +23,33 @@ size_t query_rows(size_t tokens) {
 size_t local_query_rows(size_t reach) {
   size_t rows = kLeastQueryRows;
   const auto floats = [&](size_t count) { return count * (count + 2 * (reach + kPanelColumns)); };
-  while (floats(rows + kLeastQueryRows) <= kScoreFloats) rows += kLeastQueryRows;
+  while (floats(rows + kLeastQueryRows) <= kScores) rows += kLeastQueryRows;
   return rows;
 }
+
+// Scores that are there at once for a row of as many tokens, whole or local: never more queries
+// than keys, and kScores are passed by the fewest query rows alone.
+size_t most_scores(size_t tokens) {
+  const size_t padded = round_up(tokens, kPanelColumns);
+  return std::min(padded * padded, std::max(kScores, kLeastQueryRows * padded));
+}
+
+// Where in Workspace::attention a head's integers lie: bytes, keys at 0. `end` grows with `tokens`.
+struct S16Room {
+  size_t values, value_scales, queries, quant, scores, weights, end;
+
+  S16Room(const HeadLayout& layout, size_t tokens) {
+    const size_t padded = round_up(tokens, kPanelColumns);
+    const size_t query_rows = std::min(padded, kScores / kPanelColumns);
+    values = padded / kPanelColumns * key_panel_bytes(layout.stride);
+    value_scales = values + padded / 2 * layout.stride * 4;
+    queries = value_scales + layout.stride * sizeof(float);
+    quant = queries + query_rows * layout.stride * sizeof(int16_t);
+    scores = quant + query_rows * sizeof(RowQuant);
+    weights = scores + most_scores(tokens) * sizeof(int32_t);
+    end = weights + most_scores(tokens) * sizeof(int16_t);
+  }
+};
 
 }  // namespace
 
@@ -83,54 +107,132 @@ AttentionWindow::AttentionWindow(size_t reach)
   std::fill_n(values_.begin() + static_cast<ptrdiff_t>(center_ - reach), 2 * reach + 1, 0.0F);
 }
 
+// One head of one row of tokens.
+struct Attention::Head {
+  const float* queries;  // [query_count, query_stride]
+  size_t query_stride;
+  size_t query_count;
+  const float* keys;  // [tokens, stride], and so are the values
+  const float* values;
+  size_t stride;
+  size_t tokens;
+  size_t reach;       // keys that far away count
+  float* out;         // [query_count, layout.row()]
+  const float* bias;  // that of key 0 for query 0, or null
+
+  // Queries that are scored together, and the keys that they see.
+  struct Tile {
+    size_t query;
+    size_t count;
+    size_t from;  // a multiple of 16
+    size_t keys;
+    const float* bias;  // that of key `from` for the first query, or null
+  };
+  template <class Body>
+  void for_tiles(size_t query_rows, Body body) const {
+    for (size_t query = 0; query < query_count; query += query_rows) {
+      const size_t count = std::min(query_rows, query_count - query);
+      const size_t from = query > reach ? (query - reach) / kPanelColumns * kPanelColumns : 0;
+      const size_t keys_seen = std::min(tokens, query + count + reach) - from;
+      body(Tile{query, count, from, keys_seen, bias == nullptr ? nullptr : bias + from - query});
+    }
+  }
+};
+
+void Attention::run_f32(const Kernels& kernels, const Head& head, size_t query_rows,
+                        Workspace* own) const {
+  const float scale = 1.0F / std::sqrt(static_cast<float>(layout.width));
+  const size_t seen = std::min(head.tokens, head.query_count + head.reach);
+  auto* keys = reinterpret_cast<float*>(own->attention.data());
+  float* scores = keys + round_up(head.tokens, kPanelColumns) * layout.stride;
+  kernels.pack_keys(head.keys, head.stride, seen, layout.stride, keys);
+  head.for_tiles(query_rows, [&](const Head::Tile& tile) {
+    const size_t panels = panel_count(tile.keys);
+    const size_t score_stride = panels * kPanelColumns;
+    kernels.gemm_f32({head.queries + tile.query * head.query_stride, head.query_stride,
+                      keys + tile.from * layout.stride, kPanelColumns,
+                      layout.stride * kPanelColumns, nullptr, tile.count, panels, layout.depth(),
+                      scores, score_stride, nullptr, Epilogue::kBias});
+    kernels.softmax(scores, score_stride, tile.count, tile.keys, scale, tile.bias, -1);
+    kernels.gemm_f32({scores, score_stride, head.values + tile.from * head.stride, head.stride,
+                      kPanelColumns, nullptr, tile.count, layout.stride / kPanelColumns, tile.keys,
+                      head.out + tile.query * layout.row(), layout.row(), nullptr,
+                      Epilogue::kBias});
+  });
+}
+
+void Attention::run_s16(const Kernels& kernels, const Head& head, size_t query_rows,
+                        Workspace* own) const {
+  const AttentionS16& s16 = kernels.attention_s16;
+  const S16Room room(layout, head.tokens);
+  uint8_t* memory = own->attention.data();
+  auto* keys = reinterpret_cast<int8_t*>(memory);
+  auto* values = reinterpret_cast<int8_t*>(memory + room.values);
+  auto* value_scales = reinterpret_cast<float*>(memory + room.value_scales);
+  uint8_t* queries = memory + room.queries;
+  auto* quant = reinterpret_cast<RowQuant*>(memory + room.quant);
+  auto* scores = reinterpret_cast<int32_t*>(memory + room.scores);
+  uint8_t* weights = memory + room.weights;
+  const int32_t max_code = max_score_code(layout.width);
+  const size_t steps = (layout.depth() + 1) / 2;
+  const size_t query_bytes = layout.stride * sizeof(int16_t);
+  const size_t key_bytes = key_panel_bytes(layout.stride);
+  const size_t value_bytes = (head.tokens + 1) / 2 * 64;
+  const float key_scale =
+      s16.pack_keys(head.keys, head.stride, head.tokens, layout.stride, max_code, keys);
+  s16.pack_values(head.values, head.stride, head.tokens, layout.stride, values, value_scales);
+  const float scale = key_scale / std::sqrt(static_cast<float>(layout.width));
+  head.for_tiles(query_rows, [&](const Head::Tile& tile) {
+    const size_t panels = panel_count(tile.keys);
+    const size_t score_stride = panels * kPanelColumns;
+    kernels.quantize_s16(head.queries + tile.query * head.query_stride, head.query_stride,
+                         tile.count, layout.depth(), max_code, queries, query_bytes, quant);
+    s16.scores({queries, query_bytes, keys + tile.from / kPanelColumns * key_bytes, key_bytes,
+                tile.count, panels, steps},
+               scores, score_stride);
+    s16.softmax(scores, score_stride, tile.count, tile.keys, scale, tile.bias, -1, weights,
+                score_stride * sizeof(int16_t), quant);
+    s16.values({weights, score_stride * sizeof(int16_t), values + tile.from / 2 * 64, value_bytes,
+                tile.count, layout.stride / kPanelColumns, (tile.keys + 1) / 2},
+               quant, value_scales, head.out + tile.query * layout.row(), layout.row());
+  });
+}
+
 void Attention::run(const Kernels& kernels, const RowSpans& rows, const float* qkv,
-                    const Queries& kept, float* context, Team& team, Workspace* own) const {
+                    const Queries& kept, bool integers, float* context, Team& team,
+                    Workspace* own) const {
   const size_t width = layout.row();
   const size_t qkv_stride = 3 * width;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(layout.width));
   size_t begin = 0;
   size_t end = 0;
   team.share(rows.rows * layout.heads, 1, &begin, &end);
   for (size_t task = begin; task < end; ++task) {
     const size_t row = task / layout.heads;
-    const size_t head = task % layout.heads;
-    const size_t tokens = rows.length(row);
+    const size_t index = task % layout.heads;
+    const size_t column = index * layout.stride;
     const size_t first = rows.first(row);
-    const size_t column = head * layout.stride;
     const float* base = qkv + first * qkv_stride + column;
-    const float* keys = base + width;
-    const float* values = keys + width;
     const bool some = kept.values != nullptr;
     const size_t first_out = some ? kept.rows.first(row) : first;
-    const float* queries = some ? kept.values + first_out * width + column : base;
-    const size_t query_stride = some ? width : qkv_stride;
-    float* out = context + first_out * width + column;
-    const size_t query_count = some ? kept.rows.length(row) : tokens;
-
-    const bool local = window != nullptr && tokens > window->reach() + 1;
-    const size_t reach = local ? window->reach() : tokens;
-    const size_t seen = std::min(tokens, query_count + reach);
-    kernels.pack_keys(keys, qkv_stride, seen, layout.stride, own->keys.data());
+    Head head;
+    head.tokens = rows.length(row);
+    head.queries = some ? kept.values + first_out * width + column : base;
+    head.query_stride = some ? width : qkv_stride;
+    head.query_count = some ? kept.rows.length(row) : head.tokens;
+    head.keys = base + width;
+    head.values = base + 2 * width;
+    head.stride = qkv_stride;
+    head.out = context + first_out * width + column;
+    const bool local = window != nullptr && head.tokens > window->reach() + 1;
+    head.reach = local ? window->reach() : head.tokens;
     const ScoreBias added = local ? window->bias() : bias;
-    const size_t block = local ? window->query_rows() : query_rows(tokens);
-    for (size_t q = 0; q < query_count; q += block) {
-      const size_t count = std::min(block, query_count - q);
-      const size_t from = q > reach ? (q - reach) / kPanelColumns * kPanelColumns : 0;
-      const size_t near = std::min(tokens, q + count + reach) - from;
-      const size_t panels = panel_count(near);
-      const size_t score_stride = panels * kPanelColumns;
-      kernels.gemm_f32({queries + q * query_stride, query_stride,
-                        own->keys.data() + from * layout.stride, kPanelColumns,
-                        layout.stride * kPanelColumns, nullptr, count, panels, layout.depth(),
-                        own->scores.data(), score_stride, nullptr, Epilogue::kBias});
-      const float* sliding = nullptr;
-      if (added.values != nullptr) {
-        sliding = added.values + head * added.head_stride + added.center + from - q;
-      }
-      kernels.softmax(own->scores.data(), score_stride, count, near, scale, sliding, -1);
-      kernels.gemm_f32({own->scores.data(), score_stride, values + from * qkv_stride, qkv_stride,
-                        kPanelColumns, nullptr, count, layout.stride / kPanelColumns, near,
-                        out + q * width, width, nullptr, Epilogue::kBias});
+    head.bias =
+        added.values == nullptr ? nullptr : added.values + index * added.head_stride + added.center;
+    const size_t query_rows = local ? window->query_rows() : whole_query_rows(head.tokens);
+    if (integers && head.tokens <= kMostKeysS16) {
+      run_s16(kernels, head, query_rows, own);
+    } else {
+      run_f32(kernels, head, query_rows, own);
     }
   }
 }
@@ -160,11 +262,9 @@ void Rotary::turn(const Kernels& kernels, size_t position, size_t heads, float* 
 
 void add_attention_room(const HeadLayout& layout, const RowSpans& rows, bool whole,
                         const RowSpans& kept, Room* room) {
-  const size_t longest = round_up(rows.longest(), kPanelColumns);
-  room->keys = longest * layout.stride;
-  // Bounds of every row's tiles, whole or local: never more queries than keys, and kScoreFloats are
-  // passed by the fewest query rows alone.
-  room->scores = std::min(longest * longest, std::max(kScoreFloats, kLeastQueryRows * longest));
+  const size_t longest = rows.longest();
+  const size_t floats = round_up(longest, kPanelColumns) * layout.stride + most_scores(longest);
+  room->attention = std::max(floats * sizeof(float), S16Room(layout, longest).end);
   if (!whole) return;
   room->qkv = rows.tokens() * 3 * layout.row();
   room->context = rows.tokens() * layout.row();

@@ -75,10 +75,16 @@ struct Attention {
     const float* values = nullptr;  // [rows.tokens(), layout.row()]; null: those in qkv
     RowSpans rows;
   };
-  // qkv [tokens, 3 * layout.row()] to context [tokens, layout.row()], or one row a query of `kept`.
-  // The team shares rows and heads; `own` has the room() of these rows.
+  // qkv [tokens, 3 * layout.row()] to context [tokens, layout.row()], or one row a query of `kept`;
+  // `integers`: multiplied in 16-bit integers (kernels/attention_s16.h) and not in float32. The
+  // team shares rows and heads; `own` has the room() of these rows.
   void run(const Kernels& kernels, const RowSpans& rows, const float* qkv, const Queries& kept,
-           float* context, Team& team, Workspace* own) const;
+           bool integers, float* context, Team& team, Workspace* own) const;
+
+ private:
+  struct Head;
+  void run_f32(const Kernels& kernels, const Head& head, size_t query_rows, Workspace* own) const;
+  void run_s16(const Kernels& kernels, const Head& head, size_t query_rows, Workspace* own) const;
 };
 
 // Rotary positions (Su et al. 2021): columns i and i + width / 2 of a head are a point that is

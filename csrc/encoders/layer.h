@@ -101,7 +101,8 @@ float* run_layer(const Pass& pass, const Attention& attention, const Linear& qkv
   }
   if (rotary != nullptr) pass.team.barrier();
   float* context = pass.shared->context.data();
-  attention.run(pass.kernels, pass.rows, values, queries, context, pass.team, pass.own);
+  attention.run(pass.kernels, pass.rows, values, queries, qkv.multiplies_integers(), context,
+                pass.team, pass.own);
   pass.team.barrier();
   for_blocks(pass.kernels, remaining_rows, pass.team, pass.shared, pass.own,
              [&](size_t row, const Block& block) {

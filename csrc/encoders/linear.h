@@ -85,6 +85,7 @@ class Linear {
 
   size_t panels() const { return panels_; }
   size_t inputs() const { return inputs_; }
+  bool multiplies_integers() const { return arithmetic_ != Arithmetic::kF32; }
   // Bytes from one row of codes to the next.
   size_t code_bytes() const;
 

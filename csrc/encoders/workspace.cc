@@ -22,8 +22,7 @@ void Workspace::make(const Room& room) {
   grow(&wide, room.wide);
   grow(&codes, room.codes);
   grow(&quant, room.quant);
-  grow(&keys, room.keys);
-  grow(&scores, room.scores);
+  grow(&attention, room.attention);
 }
 
 Block::Block(const Kernels& used, Team& members, Workspace* memory, size_t count)

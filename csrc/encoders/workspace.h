@@ -31,8 +31,7 @@ struct Room {
   size_t codes = 0;  // bytes
   size_t quant = 0;
   // Of one head.
-  size_t keys = 0;
-  size_t scores = 0;
+  size_t attention = 0;  // bytes
 };
 
 // Scratch of one thread. Grows as needed; belongs to one call at a time.
@@ -51,8 +50,7 @@ class Workspace {
   AlignedBuffer<float> wide;          // [kBlockRows, widest inner row]
   AlignedBuffer<uint8_t> codes;       // [kBlockRows, widest row of codes]
   AlignedBuffer<RowQuant> quant;      // [kBlockRows]
-  AlignedBuffer<float> keys;          // [longest row, width of a head] in panels
-  AlignedBuffer<float> scores;        // [query rows, keys]
+  AlignedBuffer<uint8_t> attention;   // packed keys, scores, ... of one head
 };
 
 // One block of rows, in the hands of a team whose members all make the same calls.

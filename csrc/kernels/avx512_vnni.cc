@@ -6,8 +6,8 @@
 namespace affectrt {
 namespace avx512 {
 
-// Of 32 registers, 6 x 4 sums + 4 columns + 1 value in the integer tiles, 12 x 2 + 2 + 1 in those
-// of floats; 8 sums of one panel hide the latency of the additions.
+// Of 32 registers, 6 x 4 sums + 4 columns + 1 value or 12 x 2 + 2 + 1; 8 sums of one panel hide the
+// latency of the additions.
 struct Shape {
   static constexpr int kMaxPanels = 4;
   template <int kPanels>
@@ -16,7 +16,7 @@ struct Shape {
   }
   template <int kPanels>
   static constexpr int max_rows_int() {
-    return kPanels == 4 ? 6 : 8;
+    return kPanels == 4 ? 6 : kPanels == 2 ? 12 : 8;
   }
 };
 

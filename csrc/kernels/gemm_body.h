@@ -75,11 +75,11 @@ struct TileInt {
   static constexpr int kVectors = kPanels * 16 / S::kLanes;
   static constexpr int kPerPanel = 16 / S::kLanes;
 
-  // out [kRows, kPanels * 16]; b_panel_stride in bytes. What lies at `ahead` is asked for while
-  // this tile is computed, `ahead_step` bytes a step.
+  // out [kRows, out_stride]; b_panel_stride in bytes. What lies at `ahead` is asked for while this
+  // tile is computed, `ahead_step` bytes a step.
   __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
                                             size_t b_panel_stride, size_t steps, uintptr_t ahead,
-                                            size_t ahead_step, int32_t* out) {
+                                            size_t ahead_step, int32_t* out, size_t out_stride) {
     typename S::TileI sum[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -108,7 +108,9 @@ struct TileInt {
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
-        S::tile_store_i(out + r * kPanels * 16 + v * S::kLanes, sum[r][v]);
+        S::tile_store_i(
+            out + static_cast<size_t>(r) * out_stride + static_cast<size_t>(v * S::kLanes),
+            sum[r][v]);
       }
     }
   }
@@ -192,7 +194,7 @@ struct GemmIntDriver {
     for_row_tiles<kMaxRows>(g.rows, [&](size_t row, size_t rows) {
       run_tile_int<S, Dot, kPanels, kMaxRows>(rows, g.a + row * g.a_stride, g.a_stride, b,
                                               panel_bytes, g.steps, ahead, ahead_step,
-                                              static_cast<int32_t*>(sums));
+                                              static_cast<int32_t*>(sums), size_t{kPanels} * 16);
       ahead += g.steps * ahead_step;
       for (size_t r = 0; r < rows; ++r) {
         const RowQuant quant = g.quant[row + r];

@@ -16,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_s16.h"
+
 namespace affectrt {
 
 constexpr size_t kPanelColumns = 16;
@@ -120,6 +122,8 @@ struct Kernels {
   // Keys [tokens, stride] of one head, `width` a multiple of 16, into gemm_f32 panels
   // [ceil(tokens / 16)][width][16], zeros behind the last token.
   void (*pack_keys)(const float* keys, size_t stride, size_t tokens, size_t width, float* panels);
+
+  AttentionS16 attention_s16;
 
   const SignalKernels& (*signal)();  // sound features: signal.h
 };

@@ -3,6 +3,7 @@
 #include "kernels/rows_body.h"
 #include "kernels/simd_neon.h"
 #include "kernels/tables.h"
+#include "kernels/tile_neon.h"
 
 namespace affectrt {
 namespace neon_dotprod {

@@ -3,6 +3,7 @@
 #include "kernels/rows_body.h"
 #include "kernels/simd_neon.h"
 #include "kernels/tables.h"
+#include "kernels/tile_neon.h"
 
 namespace affectrt {
 namespace neon_i8mm {
@@ -37,7 +38,8 @@ struct TileInt<neon_i8mm::Simd, DotU8S8<neon_i8mm::Simd>, kRows, 1> {
 
   __attribute__((noinline)) static void run(const uint8_t* a, size_t a_stride, const int8_t* b,
                                             size_t /*b_panel_stride*/, size_t steps,
-                                            uintptr_t ahead, size_t ahead_step, int32_t* out) {
+                                            uintptr_t ahead, size_t ahead_step, int32_t* out,
+                                            size_t out_stride) {
     for (size_t half = 0; half < 2; ++half) {
       int32x4_t sum[kRowPairs][4];  // row 0 x column 0, row 0 x column 1, row 1 x ...
 #pragma GCC unroll 4
@@ -58,10 +60,11 @@ struct TileInt<neon_i8mm::Simd, DotU8S8<neon_i8mm::Simd>, kRows, 1> {
       for (int r = 0; r < kRowPairs; ++r) {
 #pragma GCC unroll 2
         for (int c = 0; c < 4; c += 2) {
-          int32_t* at = out + 2 * r * 16 + static_cast<int>(half) * 8 + c * 2;
+          int32_t* at =
+              out + static_cast<size_t>(2 * r) * out_stride + half * 8 + static_cast<size_t>(c * 2);
           vst1q_s32(at, vcombine_s32(vget_low_s32(sum[r][c]), vget_low_s32(sum[r][c + 1])));
           if (2 * r + 1 < kRows) {
-            vst1q_s32(at + 16,
+            vst1q_s32(at + out_stride,
                       vcombine_s32(vget_high_s32(sum[r][c]), vget_high_s32(sum[r][c + 1])));
           }
         }

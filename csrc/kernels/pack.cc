@@ -102,6 +102,11 @@ bool pack_panel_f32(const float* const rows[kPanelColumns], size_t inputs, float
   return finite;
 }
 
+int32_t max_score_code(size_t depth) {
+  const double room = static_cast<double>((1 << 30) - 1) / static_cast<double>(depth);
+  return static_cast<int32_t>(std::min(32767.0, std::floor(std::sqrt(room))));
+}
+
 int32_t max_activation_code_s16(size_t inputs) {
   const int64_t room = std::numeric_limits<int32_t>::max() /
                        (int64_t{kMaxCode8} * static_cast<int64_t>(std::max<size_t>(inputs, 1)));

@@ -28,6 +28,9 @@ bool pack_panel_s16(const int8_t* const rows[kPanelColumns], size_t inputs, int3
 // [inputs][16]. Returns false when a value is NaN or infinite.
 bool pack_panel_f32(const float* const rows[kPanelColumns], size_t inputs, float* panel);
 
+// The largest code of queries and keys for which a score, a sum of `depth` products, stays within
+// 2^30: the difference of two still fits int32.
+int32_t max_score_code(size_t depth);
 // The largest activation code for which a sum of `inputs` products with 8-bit weight codes stays
 // within int32.
 int32_t max_activation_code_s16(size_t inputs);

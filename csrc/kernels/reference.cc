@@ -132,9 +132,9 @@ void quantize_s16(const float* x, size_t stride, size_t rows, size_t n, int32_t 
       quant[r] = {kNaN, 0.0F};
       continue;
     }
-    const float to_codes = most > 0.0F ? top / most : 0.0F;
+    const float to_codes = top / std::fmax(most, kLeastRange);
     for (size_t i = 0; i < padded; ++i) {
-      const float code = std::nearbyint(std::fmin(top, std::fmax(-top, x[i] * to_codes)));
+      const float code = std::nearbyint(x[i] * to_codes);
       const int16_t value = static_cast<int16_t>(code);
       std::memcpy(codes + 2 * i, &value, sizeof value);
     }
@@ -226,21 +226,22 @@ void pack_keys(const float* keys, size_t stride, size_t tokens, size_t width, fl
 }  // namespace
 
 const Kernels& scalar_kernels() {
-  static constexpr Kernels kKernels = {"scalar",
-                                       gemm_int<dot_u8s8>,
-                                       gemm_int<dot_s16s16>,
-                                       gemm_f32,
-                                       quantize_u8,
-                                       quantize_s16,
-                                       layer_norm,
-                                       softmax,
-                                       activate,
-                                       add_scaled_s8,
-                                       add,
-                                       multiply,
-                                       rotate,
-                                       pack_keys,
-                                       scalar_signal_kernels};
+  static const Kernels kKernels = {"scalar",
+                                   gemm_int<dot_u8s8>,
+                                   gemm_int<dot_s16s16>,
+                                   gemm_f32,
+                                   quantize_u8,
+                                   quantize_s16,
+                                   layer_norm,
+                                   softmax,
+                                   activate,
+                                   add_scaled_s8,
+                                   add,
+                                   multiply,
+                                   rotate,
+                                   pack_keys,
+                                   scalar_attention_s16(),
+                                   scalar_signal_kernels};
   return kKernels;
 }
 

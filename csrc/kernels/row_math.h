@@ -3,8 +3,18 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace affectrt {
+
+// The largest of magnitudes, as S::magnitude() gives them: NaN or Inf where there is one.
+template <class S>
+inline float largest(typename S::I magnitudes) {
+  const int32_t bits = S::reduce_max_i(magnitudes);
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
 
 // Two vectors side by side: elementwise code written for S then works on both in turn, so that the
 // steps of one fill the waiting times of the other. Nests.

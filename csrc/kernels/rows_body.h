@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_s16_body.h"
 #include "kernels/gemm_body.h"
 #include "kernels/kernels.h"
 #include "kernels/row_math.h"
@@ -13,6 +14,7 @@ namespace affectrt {
 template <class S>
 struct RowKernels {
   using F = typename S::F;
+  using I = typename S::I;
 
   // Calls body(vector, lanes, index): `lanes` is 16 except for the last vector.
   template <class Body>
@@ -70,16 +72,14 @@ struct RowKernels {
                            uint8_t* codes, size_t code_stride, RowQuant* quant) {
     const float top = static_cast<float>(max_code);
     for (size_t r = 0; r < rows; ++r, x += stride, codes += code_stride) {
-      const Range limits = range(x, n);
-      const float most = limits.high > -limits.low ? limits.high : -limits.low;
-      const F scale = S::set1(most > 0.0F ? top / most : 0.0F);
-      const F high = S::set1(top);
-      const F low = S::set1(-top);
+      I sizes = S::zero_i();
+      for (size_t i = 0; i < n; i += 16) sizes = S::max_i(sizes, S::magnitude(S::load(x + i)));
+      const float most = largest<S>(sizes);
+      const F scale = S::set1(top / (most > kLeastRange ? most : kLeastRange));
       for (size_t i = 0; i < n; i += 16) {
-        const F code = S::min(high, S::max(low, S::mul(S::load(x + i), scale)));
-        S::store_s16(codes + 2 * i, S::round_to_int(code));
+        S::store_s16(codes + 2 * i, S::round_to_int(S::mul(S::load(x + i), scale)));
       }
-      quant[r] = {most / top + limits.not_finite, 0.0F};
+      quant[r] = {most / top + most * 0.0F, 0.0F};
     }
   }
 
@@ -240,6 +240,7 @@ constexpr Kernels make_kernels(const char* isa, const SignalKernels& (*signal)()
                  R::multiply,
                  R::rotate,
                  R::pack_keys,
+                 make_attention_s16<S, Shape>(),
                  signal};
 }
 

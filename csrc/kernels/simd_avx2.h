@@ -82,6 +82,54 @@ struct Simd {
             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
   }
   static F to_float(I x) { return {_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)}; }
+  static I zero_i() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static I set1_i(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static I add_i(I a, I b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+  static I sub_i(I a, I b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+  static I max_i(I a, I b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+  static int32_t add_lanes(__m256i x) {
+    __m128i q = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xB1)));
+  }
+  static int32_t reduce_add_i(I x) { return add_lanes(_mm256_add_epi32(x.lo, x.hi)); }
+  static int32_t reduce_max_i(I x) {
+    const __m256i s = _mm256_max_epi32(x.lo, x.hi);
+    __m128i q = _mm_max_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+    q = _mm_max_epi32(q, _mm_shuffle_epi32(q, 0x4E));
+    return _mm_cvtsi128_si32(_mm_max_epi32(q, _mm_shuffle_epi32(q, 0xB1)));
+  }
+  static void store_i(int8_t* p, I x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.lo);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), x.hi);
+  }
+  static I bits(F x) { return {_mm256_castps_si256(x.lo), _mm256_castps_si256(x.hi)}; }
+  static F from_bits(I x) { return {_mm256_castsi256_ps(x.lo), _mm256_castsi256_ps(x.hi)}; }
+  // The bits of |x|, which grow with it; NaN and Inf are above all others.
+  static I magnitude(F x) {
+    const __m256i mask = _mm256_set1_epi32(0x7FFFFFFF);
+    return {_mm256_and_si256(_mm256_castps_si256(x.lo), mask),
+            _mm256_and_si256(_mm256_castps_si256(x.hi), mask)};
+  }
+  // a in the lower half of each lane, b in the upper one.
+  static I pair_s16(I a, I b) {
+    const auto pair = [](__m256i low, __m256i high) {
+      return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xAA);
+    };
+    return {pair(a.lo, b.lo), pair(a.hi, b.hi)};
+  }
+  // Sixteens of codes >= 0, in place: (code * factor + 2^14) / 2^15. Returns their sum.
+  static int32_t scale_s16(uint8_t* codes, size_t sixteens, int16_t factor) {
+    const __m256i by = _mm256_set1_epi16(factor);
+    __m256i sum = _mm256_setzero_si256();
+    for (size_t i = 0; i < sixteens; ++i, codes += 32) {
+      auto* at = reinterpret_cast<__m256i*>(codes);
+      const __m256i x = _mm256_mulhrs_epi16(_mm256_loadu_si256(at), by);
+      _mm256_storeu_si256(at, x);
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, _mm256_set1_epi16(1)));
+    }
+    return add_lanes(sum);
+  }
   static I round_to_int(F x) {  // nearest even
     return {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)};
   }

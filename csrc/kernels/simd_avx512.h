@@ -64,6 +64,34 @@ struct Simd {
   }
   static I load_i(const int32_t* p) { return _mm512_loadu_si512(p); }
   static F to_float(I x) { return _mm512_cvtepi32_ps(x); }
+  static I zero_i() { return _mm512_setzero_si512(); }
+  static I set1_i(int32_t x) { return _mm512_set1_epi32(x); }
+  static I add_i(I a, I b) { return _mm512_add_epi32(a, b); }
+  static I sub_i(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I max_i(I a, I b) { return _mm512_max_epi32(a, b); }
+  static int32_t reduce_add_i(I x) { return _mm512_reduce_add_epi32(x); }
+  static int32_t reduce_max_i(I x) { return _mm512_reduce_max_epi32(x); }
+  static void store_i(int8_t* p, I x) { _mm512_storeu_si512(p, x); }
+  static I bits(F x) { return _mm512_castps_si512(x); }
+  static F from_bits(I x) { return _mm512_castsi512_ps(x); }
+  // The bits of |x|, which grow with it; NaN and Inf are above all others.
+  static I magnitude(F x) { return _mm512_and_si512(bits(x), set1_i(0x7FFFFFFF)); }
+  // a in the lower half of each lane, b in the upper one.
+  static I pair_s16(I a, I b) {
+    return _mm512_or_si512(_mm512_and_si512(a, set1_i(0xFFFF)), _mm512_slli_epi32(b, 16));
+  }
+  // Sixteens of codes >= 0, in place: (code * factor + 2^14) / 2^15. Returns their sum.
+  static int32_t scale_s16(uint8_t* codes, size_t sixteens, int16_t factor) {
+    const __m512i by = _mm512_set1_epi16(factor);
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < sixteens; i += 2, codes += 64) {
+      const __mmask32 some = i + 1 < sixteens ? 0xFFFFFFFFU : 0xFFFFU;
+      const __m512i x = _mm512_mulhrs_epi16(_mm512_maskz_loadu_epi16(some, codes), by);
+      _mm512_mask_storeu_epi16(codes, some, x);
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x, _mm512_set1_epi16(1)));
+    }
+    return reduce_add_i(sum);
+  }
   static I round_to_int(F x) { return _mm512_cvtps_epi32(x); }  // nearest even
   // x * 2^n by the exponent field; the result has to be a normal number.
   static F scale_pow2(F x, I n) {

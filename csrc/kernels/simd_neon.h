@@ -99,6 +99,60 @@ struct Simd {
   static F to_float(I x) {
     return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b), vcvtq_f32_s32(x.c), vcvtq_f32_s32(x.d)};
   }
+  static I zero_i() { return set1_i(0); }
+  static I set1_i(int32_t x) {
+    const int32x4_t v = vdupq_n_s32(x);
+    return {v, v, v, v};
+  }
+  static I add_i(I x, I y) {
+    return {vaddq_s32(x.a, y.a), vaddq_s32(x.b, y.b), vaddq_s32(x.c, y.c), vaddq_s32(x.d, y.d)};
+  }
+  static I sub_i(I x, I y) {
+    return {vsubq_s32(x.a, y.a), vsubq_s32(x.b, y.b), vsubq_s32(x.c, y.c), vsubq_s32(x.d, y.d)};
+  }
+  static I max_i(I x, I y) {
+    return {vmaxq_s32(x.a, y.a), vmaxq_s32(x.b, y.b), vmaxq_s32(x.c, y.c), vmaxq_s32(x.d, y.d)};
+  }
+  static int32_t reduce_add_i(I x) {
+    return vaddvq_s32(vaddq_s32(vaddq_s32(x.a, x.b), vaddq_s32(x.c, x.d)));
+  }
+  static int32_t reduce_max_i(I x) {
+    return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.a, x.b), vmaxq_s32(x.c, x.d)));
+  }
+  static void store_i(int8_t* p, I x) {
+    vst1q_s8(p, vreinterpretq_s8_s32(x.a));
+    vst1q_s8(p + 16, vreinterpretq_s8_s32(x.b));
+    vst1q_s8(p + 32, vreinterpretq_s8_s32(x.c));
+    vst1q_s8(p + 48, vreinterpretq_s8_s32(x.d));
+  }
+  static I bits(F x) {
+    return {vreinterpretq_s32_f32(x.a), vreinterpretq_s32_f32(x.b), vreinterpretq_s32_f32(x.c),
+            vreinterpretq_s32_f32(x.d)};
+  }
+  static F from_bits(I x) {
+    return {vreinterpretq_f32_s32(x.a), vreinterpretq_f32_s32(x.b), vreinterpretq_f32_s32(x.c),
+            vreinterpretq_f32_s32(x.d)};
+  }
+  // The bits of |x|, which grow with it; NaN and Inf are above all others.
+  static I magnitude(F x) {
+    return bits({vabsq_f32(x.a), vabsq_f32(x.b), vabsq_f32(x.c), vabsq_f32(x.d)});
+  }
+  // x in the lower half of each lane, y in the upper one.
+  static I pair_s16(I x, I y) {
+    return {vsliq_n_s32(x.a, y.a, 16), vsliq_n_s32(x.b, y.b, 16), vsliq_n_s32(x.c, y.c, 16),
+            vsliq_n_s32(x.d, y.d, 16)};
+  }
+  // Sixteens of codes >= 0, in place: (code * factor + 2^14) / 2^15. Returns their sum.
+  static int32_t scale_s16(uint8_t* codes, size_t sixteens, int16_t factor) {
+    const int16x8_t by = vdupq_n_s16(factor);
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t i = 0; i < 2 * sixteens; ++i, codes += 16) {
+      const int16x8_t x = vqrdmulhq_s16(vreinterpretq_s16_u8(vld1q_u8(codes)), by);
+      vst1q_u8(codes, vreinterpretq_u8_s16(x));
+      sum = vpadalq_s16(sum, x);
+    }
+    return vaddvq_s32(sum);
+  }
   static I round_to_int(F x) {  // nearest even
     return {vcvtnq_s32_f32(x.a), vcvtnq_s32_f32(x.b), vcvtnq_s32_f32(x.c), vcvtnq_s32_f32(x.d)};
   }
@@ -172,12 +226,6 @@ struct Simd {
     return vdupq_n_s32(word);
   }
   static TileI dot_u8s8(TileI sum, TileI x, TileI y) { return Dot::u8s8(sum, x, y); }
-  static TileI dot_s16s16(TileI sum, TileI x, TileI y) {
-    const int16x8_t a = vreinterpretq_s16_s32(x);
-    const int16x8_t b = vreinterpretq_s16_s32(y);
-    const int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
-    return vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)));
-  }
 };
 
 // 32 registers: 6 x 4 sums + 4 columns + 1 value.

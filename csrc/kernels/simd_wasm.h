@@ -108,6 +108,66 @@ struct Simd {
     return {wasm_f32x4_convert_i32x4(x.a), wasm_f32x4_convert_i32x4(x.b),
             wasm_f32x4_convert_i32x4(x.c), wasm_f32x4_convert_i32x4(x.d)};
   }
+  static I zero_i() { return set1_i(0); }
+  static I set1_i(int32_t x) {
+    const v128_t v = wasm_i32x4_splat(x);
+    return {v, v, v, v};
+  }
+  static I add_i(I x, I y) {
+    return {wasm_i32x4_add(x.a, y.a), wasm_i32x4_add(x.b, y.b), wasm_i32x4_add(x.c, y.c),
+            wasm_i32x4_add(x.d, y.d)};
+  }
+  static I sub_i(I x, I y) {
+    return {wasm_i32x4_sub(x.a, y.a), wasm_i32x4_sub(x.b, y.b), wasm_i32x4_sub(x.c, y.c),
+            wasm_i32x4_sub(x.d, y.d)};
+  }
+  static I max_i(I x, I y) {
+    return {wasm_i32x4_max(x.a, y.a), wasm_i32x4_max(x.b, y.b), wasm_i32x4_max(x.c, y.c),
+            wasm_i32x4_max(x.d, y.d)};
+  }
+  static int32_t add_lanes(v128_t q) {
+    q = wasm_i32x4_add(q, wasm_i32x4_shuffle(q, q, 2, 3, 0, 1));
+    return wasm_i32x4_extract_lane(q, 0) + wasm_i32x4_extract_lane(q, 1);
+  }
+  static int32_t reduce_add_i(I x) {
+    return add_lanes(wasm_i32x4_add(wasm_i32x4_add(x.a, x.b), wasm_i32x4_add(x.c, x.d)));
+  }
+  static int32_t reduce_max_i(I x) {
+    v128_t q = wasm_i32x4_max(wasm_i32x4_max(x.a, x.b), wasm_i32x4_max(x.c, x.d));
+    q = wasm_i32x4_max(q, wasm_i32x4_shuffle(q, q, 2, 3, 0, 1));
+    q = wasm_i32x4_max(q, wasm_i32x4_shuffle(q, q, 1, 0, 3, 2));
+    return wasm_i32x4_extract_lane(q, 0);
+  }
+  static void store_i(int8_t* p, I x) {
+    wasm_v128_store(p, x.a);
+    wasm_v128_store(p + 16, x.b);
+    wasm_v128_store(p + 32, x.c);
+    wasm_v128_store(p + 48, x.d);
+  }
+  static I bits(F x) { return {x.a, x.b, x.c, x.d}; }
+  static F from_bits(I x) { return {x.a, x.b, x.c, x.d}; }
+  // The bits of |x|, which grow with it; NaN and Inf are above all others.
+  static I magnitude(F x) {
+    return {wasm_f32x4_abs(x.a), wasm_f32x4_abs(x.b), wasm_f32x4_abs(x.c), wasm_f32x4_abs(x.d)};
+  }
+  // x in the lower half of each lane, y in the upper one.
+  static I pair_s16(I x, I y) {
+    const auto pair = [](v128_t low, v128_t high) {
+      return wasm_v128_bitselect(low, wasm_i32x4_shl(high, 16), wasm_i32x4_splat(0xFFFF));
+    };
+    return {pair(x.a, y.a), pair(x.b, y.b), pair(x.c, y.c), pair(x.d, y.d)};
+  }
+  // Sixteens of codes >= 0, in place: (code * factor + 2^14) / 2^15. Returns their sum.
+  static int32_t scale_s16(uint8_t* codes, size_t sixteens, int16_t factor) {
+    const v128_t by = wasm_i16x8_splat(factor);
+    v128_t sum = wasm_i32x4_splat(0);
+    for (size_t i = 0; i < 2 * sixteens; ++i, codes += 16) {
+      const v128_t x = wasm_i16x8_q15mulr_sat(wasm_v128_load(codes), by);
+      wasm_v128_store(codes, x);
+      sum = wasm_i32x4_add(sum, wasm_i32x4_extadd_pairwise_i16x8(x));
+    }
+    return add_lanes(sum);
+  }
   static I round_to_int(F x) {  // nearest even
     const auto round = [](v128_t v) { return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(v)); };
     return {round(x.a), round(x.b), round(x.c), round(x.d)};

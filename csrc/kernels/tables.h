@@ -14,6 +14,8 @@ const Kernels& neon_dotprod_kernels();
 const Kernels& neon_i8mm_kernels();
 const Kernels& wasm_simd128_kernels();
 
+AttentionS16 scalar_attention_s16();
+
 const SignalKernels& scalar_signal_kernels();
 const SignalKernels& avx2_signal_kernels();
 const SignalKernels& avx512_signal_kernels();

@@ -14,6 +14,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "kernel_checks.h"
 #include "kernels/dispatch.h"
 #include "kernels/pack.h"
 
@@ -21,12 +22,7 @@ using namespace affectrt;
 
 namespace {
 
-// Largest allowed |SIMD - reference|, as absolute + relative * |reference|. The reference sums in
-// double; the products of the integer GEMM are exact in both.
-struct Tolerance {
-  float absolute;
-  float relative;
-};
+// The products of the integer GEMM are exact in the reference as well.
 constexpr Tolerance kGemmInt = {2e-6F, 1e-6F};
 constexpr Tolerance kGemmGelu = {4e-6F, 1e-6F};
 constexpr Tolerance kGemmGeluOfBytes = {2.9e-4F, 1e-6F};
@@ -38,18 +34,6 @@ constexpr Tolerance kGeluTanh = {4e-7F, 1e-6F};
 constexpr Tolerance kTanh = {3e-7F, 0.0F};
 constexpr Tolerance kRotation = {3e-7F, 2e-7F};
 constexpr Tolerance kExact = {0.0F, 0.0F};
-
-void check_close(const std::vector<float>& actual, const std::vector<float>& expected,
-                 Tolerance tolerance) {
-  REQUIRE(actual.size() == expected.size());
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const float bound = tolerance.absolute + tolerance.relative * std::fabs(expected[i]);
-    if (!(std::fabs(actual[i] - expected[i]) <= bound)) {
-      FAIL_CHECK("value " << i << ": " << actual[i] << " but reference " << expected[i]);
-      return;
-    }
-  }
-}
 
 // std::vector of 64-byte aligned storage, for weight panels.
 template <class T>
@@ -64,30 +48,6 @@ class Aligned {
  private:
   std::vector<uint8_t> storage_;
 };
-
-std::mt19937& random_engine() {
-  static std::mt19937 engine(20240607);
-  return engine;
-}
-
-std::vector<float> random_rows(size_t rows, size_t n, size_t stride, float scale = 1.0F) {
-  std::normal_distribution<float> normal(0.0F, scale);
-  std::vector<float> x(rows * stride, 0.0F);
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t i = 0; i < n; ++i) x[r * stride + i] = normal(random_engine());
-  }
-  return x;
-}
-
-// Bodies to test against the scalar one. A CPU that has an instruction set but no body that uses it
-// would otherwise pass silently.
-std::vector<const Kernels*> simd_bodies() {
-  std::vector<const Kernels*> bodies;
-  for (const Kernels* kernels : available_kernels()) {
-    if (std::string(kernels->isa) != "scalar") bodies.push_back(kernels);
-  }
-  return bodies;
-}
 
 float value_of(const Kernels& kernels, uint8_t code, RowQuant quant) {
   const bool is_signed = std::string(kernels.isa) == "neon-dotprod";

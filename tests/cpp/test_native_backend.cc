@@ -22,7 +22,8 @@ constexpr size_t kVocabulary = 12;
 constexpr size_t kPositions = 64;
 constexpr size_t kLabels = 3;
 
-SafetensorsImage weights() {
+// `integers`: the matrices of the layer are int8 codes.
+SafetensorsImage weights(bool integers = false) {
   std::mt19937 random(5);
   SafetensorsImage image;
   const auto add = [&](const std::string& name, const std::vector<size_t>& shape, float mean) {
@@ -32,7 +33,16 @@ SafetensorsImage weights() {
     image.add_f32(name, shape, values);
   };
   const auto matrix = [&](const std::string& name, size_t outputs) {
-    add(name + ".weight", {outputs, kHidden}, 0.0F);
+    if (integers && name.rfind("heads.", 0) != 0) {
+      std::vector<int8_t> codes(outputs * kHidden);
+      for (int8_t& code : codes) {
+        code = static_cast<int8_t>(static_cast<int32_t>(random() % 127U) - 63);
+      }
+      image.add_i8(name + ".weight", {outputs, kHidden}, codes);
+      image.add_f32(name + ".weight.scale", {outputs}, std::vector<float>(outputs, 0.01F));
+    } else {
+      add(name + ".weight", {outputs, kHidden}, 0.0F);
+    }
     add(name + ".bias", {outputs}, 0.0F);
   };
   const auto norm = [&](const std::string& name) {
@@ -65,7 +75,8 @@ std::string config_json(const std::string& pooling) {
 
 class FakeBundle final : public Bundle {
  public:
-  explicit FakeBundle(const std::string& pooling = "mean") : config_(config_json(pooling)) {
+  explicit FakeBundle(const std::string& pooling = "mean", bool integers = false)
+      : config_(config_json(pooling)), image_(weights(integers)) {
     Head head;
     head.name = "emotion";
     head.output = "emotion";
@@ -92,7 +103,7 @@ class FakeBundle final : public Bundle {
   std::string path_ = "memory";
   Manifest manifest_;
   std::string config_;
-  SafetensorsImage image_ = weights();
+  SafetensorsImage image_;
   ByteView built_ = image_.build();
 };
 
@@ -125,35 +136,43 @@ struct Rows {
 }  // namespace
 
 TEST_CASE("many callers of one backend get the bits that one caller gets") {
-  const auto bundle = std::make_shared<FakeBundle>();
-  BackendOptions options;
-  options.num_threads = 1;
-  const auto alone = make_native_backend(bundle, options);
-  options.num_threads = 4;
-  const auto shared = make_native_backend(bundle, options);
-  std::atomic<int> wrong{0};
-  std::vector<std::thread> callers;
-  for (unsigned caller = 0; caller < 6; ++caller) {
-    callers.emplace_back([&, caller] {
-      for (unsigned turn = 0; turn < 6; ++turn) {
-        const Rows rows(caller * 100 + turn, 1 + (caller + turn) * 3);
-        std::vector<std::vector<float>> expected;
-        std::vector<std::vector<float>> actual;
-        alone->run(rows.batch(), &expected);
-        shared->run(rows.batch(), &actual);
-        if (expected != actual || expected[0].empty()) ++wrong;
-      }
-    });
+  const std::vector<size_t> wanted[] = {{0, 1, 2}, {0}, {2, 1}};
+  for (const bool integers : {false, true}) {
+    CAPTURE(integers);
+    const auto bundle = std::make_shared<FakeBundle>("mean", integers);
+    BackendOptions options;
+    options.num_threads = 1;
+    const auto alone = make_native_backend(bundle, options);
+    options.num_threads = 4;
+    const auto shared = make_native_backend(bundle, options);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (unsigned caller = 0; caller < 16; ++caller) {
+      callers.emplace_back([&, caller] {
+        for (unsigned turn = 0; turn < 4; ++turn) {
+          const Rows rows(caller * 100 + turn, 1 + (caller + turn * 5) % 16);
+          const std::vector<size_t>& outputs = wanted[(caller + turn) % 3];
+          std::vector<std::vector<float>> expected;
+          std::vector<std::vector<float>> actual;
+          alone->run(rows.batch(), outputs, &expected);
+          shared->run(rows.batch(), outputs, &actual);
+          if (expected != actual || expected[0].empty()) ++wrong;
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(wrong == 0);
   }
-  for (std::thread& caller : callers) caller.join();
-  CHECK(wrong == 0);
 }
 
 TEST_CASE("what is wanted of a row has the same bits, whatever else is wanted and beside whom") {
   const Rows rows(9, 12);
-  for (const char* pooling : {"mean", "cls", "mean_first"}) {
+  for (const auto& [pooling, integers] :
+       {std::pair("mean", false), std::pair("cls", false), std::pair("mean_first", false),
+        std::pair("mean", true), std::pair("cls", true)}) {
     CAPTURE(pooling);
-    const auto backend = make_native_backend(std::make_shared<FakeBundle>(pooling), {});
+    CAPTURE(integers);
+    const auto backend = make_native_backend(std::make_shared<FakeBundle>(pooling, integers), {});
     REQUIRE(backend->outputs().size() == 3);
     CHECK(backend->outputs()[1].kind == OutputKind::kToken);
     CHECK(backend->outputs()[2].kind == OutputKind::kEmbedding);

@@ -333,33 +333,37 @@ TEST_CASE("attention with windows and rotary positions") {
       space.make(room);
       Team alone;
       const Attention attention = {layout, {}, &window};
-      std::vector<float> context(rows.tokens() * layout.row(), -1.0F);
-      attention.run(*kernels, rows, turned.data(), {}, context.data(), alone, &space);
-      std::vector<float> kept_context(kept.tokens() * layout.row(), -1.0F);
-      attention.run(*kernels, rows, turned.data(), {queries.data(), kept}, kept_context.data(),
-                    alone, &space);
-      double worst = 0.0;
-      const auto compare = [&](const float* actual, size_t token) {
-        for (size_t i = 0; i < kHeads * kWidth; ++i) {
-          const float value = actual[i / kWidth * layout.stride + i % kWidth];
-          worst = std::max(worst, std::fabs(double{value} - expected[token * kHeads * kWidth + i]));
+      for (const bool integers : {false, true}) {
+        std::vector<float> context(rows.tokens() * layout.row(), -1.0F);
+        attention.run(*kernels, rows, turned.data(), {}, integers, context.data(), alone, &space);
+        std::vector<float> kept_context(kept.tokens() * layout.row(), -1.0F);
+        attention.run(*kernels, rows, turned.data(), {queries.data(), kept}, integers,
+                      kept_context.data(), alone, &space);
+        double worst = 0.0;
+        const auto compare = [&](const float* actual, size_t token) {
+          for (size_t i = 0; i < kHeads * kWidth; ++i) {
+            const float value = actual[i / kWidth * layout.stride + i % kWidth];
+            worst =
+                std::max(worst, std::fabs(double{value} - expected[token * kHeads * kWidth + i]));
+          }
+        };
+        for (size_t token = 0; token < rows.tokens(); ++token) {
+          compare(context.data() + token * layout.row(), token);
         }
-      };
-      for (size_t token = 0; token < rows.tokens(); ++token) {
-        compare(context.data() + token * layout.row(), token);
-      }
-      for (size_t row = 0; row < rows.rows; ++row) {
-        for (size_t i = 0; i < kept.length(row); ++i) {
-          const size_t token = rows.first(row) + i;
-          compare(kept_context.data() + (kept.first(row) + i) * layout.row(), token);
-          CHECK(std::equal(context.data() + token * layout.row(),
-                           context.data() + (token + 1) * layout.row(),
-                           kept_context.data() + (kept.first(row) + i) * layout.row()));
+        for (size_t row = 0; row < rows.rows; ++row) {
+          for (size_t i = 0; i < kept.length(row); ++i) {
+            const size_t token = rows.first(row) + i;
+            compare(kept_context.data() + (kept.first(row) + i) * layout.row(), token);
+            CHECK(std::equal(context.data() + token * layout.row(),
+                             context.data() + (token + 1) * layout.row(),
+                             kept_context.data() + (kept.first(row) + i) * layout.row()));
+          }
         }
+        CAPTURE(reach);
+        CAPTURE(std::string(kernels->isa));
+        CAPTURE(integers);
+        CHECK(worst < (integers ? 4e-3 : 2e-5));
       }
-      CAPTURE(reach);
-      CAPTURE(std::string(kernels->isa));
-      CHECK(worst < 2e-5);
     }
   }
 }
