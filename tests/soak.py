@@ -209,8 +209,7 @@ class Clips:
 class Conversations:
     """Scripts of turns, and how each conversation went the first time."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        path = args.conversation_model or args.model
+    def __init__(self, args: argparse.Namespace, path: str | None) -> None:
         self.model = affectrt.load(path, backend="native", num_threads=args.threads)
         self.heads = args.conversation_heads
         self.max_turns = max(2, args.turns // 4)  # so that old turns are forgotten, too
@@ -226,7 +225,7 @@ class Conversations:
 
     def hold(self, script: list[tuple[str, str]], chosen: random.Random) -> list[dict[str, Any]]:
         conversation = self.model.conversation(max_turns=self.max_turns, heads=self.heads)
-        turns = []
+        turns: list[affectrt.Turn] = []
         at = 0
         while at < len(script):
             count = chosen.choice((1, 1, 1, 4, 16))
@@ -250,7 +249,8 @@ def draw(phases: list[Phase], file: Path) -> None:
     for axes, phase in zip(picture.subplots(len(phases), squeeze=False)[:, 0], phases, strict=True):
         axes.plot([point[1] for point in phase.curve], [point[2] / 1024 for point in phase.curve])
         axes.axvspan(0, phase.done / 10, color="0.9")
-        axes.set(title=phase.name, xlabel=phase.unit, ylabel="resident MiB", ylim=(0, None))
+        top = 1.15 * phase.peak_kib(0.0, 1.0) / 1024
+        axes.set(title=phase.name, xlabel=phase.unit, ylabel="resident MiB", ylim=(0, top))
         axes.spines[["top", "right"]].set_visible(False)
     picture.savefig(file, dpi=120)
 
@@ -282,9 +282,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=1_000_000)
     parser.add_argument("--clips", type=int, default=100_000)
     parser.add_argument("--speech-model", default="speech", help="a speech model")
-    parser.add_argument("--conversations", type=int, default=10_000)
+    parser.add_argument("--conversations", type=int, nargs="+", default=[10_000])
     parser.add_argument("--turns", type=int, default=100, help="of a conversation")
-    parser.add_argument("--conversation-model", help="(default: --model)")
+    parser.add_argument(
+        "--conversation-models", nargs="+", help="for each of --conversations (default: --model)"
+    )
     parser.add_argument("--conversation-heads", nargs="+", help="(default: all)")
     parser.add_argument("--loads", type=int, default=10_000)
     parser.add_argument("--callers", type=int, default=64, help="threads that ask")
@@ -316,9 +318,13 @@ def main() -> int:
         soak.run("clips", "clips", args.clips, args.callers, clips.ask, clips.warm)
         del clips
         finished()
-    if args.conversations:
-        held = Conversations(args)
-        soak.run("conversations", "conversations", args.conversations, args.callers, held.one)
+    paths = args.conversation_models or [args.model] * len(args.conversations)
+    for count, path in zip(args.conversations, paths, strict=True):
+        if count == 0:
+            continue
+        held = Conversations(args, path)
+        name = "conversations" + (f" of {Path(path).stem}" if path else "")
+        soak.run(name, "conversations", count, args.callers, held.one)
         del held
         finished()
     if args.loads and texts:

@@ -1,7 +1,7 @@
 // Memory: every allocation of load, analyse and encode fails once, each time with a status, no leak
 // and no harm to later calls; a thousand loads leave the process as large as before. Linked to the
 // static library, whose `operator new` is the one below. Argument: tiny.affect.
-#include <affectrt.h>
+#include <affectrt_features.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -167,12 +167,60 @@ void fail_conversations(const char* path) {
   affectrt_model_destroy(held);
 }
 
+void fail_features() {
+  static float sound[8000];
+  for (int i = 0; i < 8000; ++i) sound[i] = static_cast<float>(i % 160) / 400.0F;
+  static float rows[13 * 98];
+  affectrt_features* features = nullptr;
+  affectrt_row_stream* stream = nullptr;
+  affectrt_voice_detector* detector = nullptr;
+  const auto forget = [&] {
+    affectrt_features_destroy(features);
+    affectrt_row_stream_destroy(stream);
+    affectrt_voice_detector_destroy(detector);
+    features = nullptr;
+    stream = nullptr;
+    detector = nullptr;
+  };
+  const auto all = [&]() -> affectrt_status {
+    affectrt_status status = affectrt_mfcc_create(nullptr, &features);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_features_compute(features, sound, 8000, 1, rows, 13 * 98);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_row_stream_of_features(features, 24000, &stream);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_row_stream_feed(stream, sound, 8000, nullptr);
+    if (status != AFFECTRT_OK) {
+      CHECK_STATUS(AFFECTRT_INPUT, "failed", affectrt_row_stream_finish(stream, nullptr));
+      return status;
+    }
+    status = affectrt_row_stream_finish(stream, nullptr);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_prosody_compute(sound, 2000, nullptr, 0, nullptr);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_voice_detector_create(nullptr, &detector);
+    if (status != AFFECTRT_OK) return status;
+    status = affectrt_voice_detector_feed(detector, sound, 8000, nullptr, nullptr);
+    if (status != AFFECTRT_OK) return status;
+    return affectrt_voice_detector_finish(detector, nullptr, nullptr);
+  };
+  fail_each(
+      "features",
+      [&] {
+        const affectrt_status status = all();
+        if (status != AFFECTRT_OK) forget();
+        return status;
+      },
+      forget);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CHECK(argc == 2);
   const char* path = argv[1];
   fail_conversations(path);
+  fail_features();
   for (const int32_t threads : {1, 2}) {
     affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
     options.num_threads = threads;
