@@ -22,7 +22,18 @@ from affectrt.errors import Error, ExportError
 
 ROOT = Path(__file__).resolve().parent.parent
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-accurate", "int8-static", "int4")
-HEADS = ("single_label", "multi_label", "regression", "token_labels")
+HEADS = ("single_label", "multi_label", "regression", "token_labels", "span")
+# Audio classifiers: what `audio_checkpoints.write_checkpoint` takes of each.
+_LAYER_NORM = {"mask": True, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
+SOUNDS: dict[str, dict[str, Any]] = {
+    "wav2vec2": {"kind": "wav2vec2"},
+    "wav2vec2 (layer norm)": {"kind": "wav2vec2", **_LAYER_NORM},
+    "hubert": {"kind": "hubert"},
+    "wavlm": {"kind": "wavlm"},
+    "ast": {"kind": "ast"},
+    "whisper": {"kind": "whisper"},
+    "whisper (weighted layers)": {"kind": "whisper", "use_weighted_layer_sum": True},
+}
 _PROBLEMS = {
     "single_label": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -41,7 +52,7 @@ class Line:
     precision: str
     backend: str
     kilobytes: float
-    tokens: str
+    inputs: str  # token ids that are equal, or how far features differ
     difference: float  # mean |logit difference| / largest |logit|
     flips: str
     metric: str
@@ -70,38 +81,39 @@ def _trace_once() -> None:
 def _random(folder: Path, family: str, head: str) -> Path:
     import export_models as em
 
-    if head != "token_labels":
-        labels = ("valence", "arousal") if head == "regression" else em.LABELS
-        return em.write_random_checkpoint(folder, family, labels, _PROBLEMS[head])
-    import torch
-    from transformers import AutoModelForTokenClassification
+    if head == "token_labels":
+        return em.write_random_checkpoint(folder, family, _TAGS, kind="TokenClassification")
+    if head == "span":
+        return em.write_random_checkpoint(
+            folder, family, ("start", "end"), kind="QuestionAnswering"
+        )
+    labels = ("valence", "arousal") if head == "regression" else em.LABELS
+    return em.write_random_checkpoint(folder, family, labels, _PROBLEMS[head])
 
-    torch.manual_seed(5)
-    tokenizer = em.make_tokenizer(family)
-    config = em.make_config(family, tokenizer, _TAGS, None)
-    model = AutoModelForTokenClassification.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0.0, 0.2)
-    return em.save(folder, model, tokenizer)
+
+def _random_sound(folder: Path, sound: str, head: str) -> Path:
+    import audio_checkpoints as ac
+
+    names = ac.DIMENSIONS if head == "regression" else ac.LABELS
+    return ac.write_checkpoint(folder, names=names, problem=_PROBLEMS[head], **SOUNDS[sound])
 
 
 def _lines(
     checkpoint: Path, family: str, weights: str, head: str, data: Path | None, scratch: Path
 ) -> Iterator[Line]:
-    from affectrt.export import export_checkpoint
+    from affectrt.export import describe_checkpoint, export_checkpoint
     from affectrt.export.api import OF_ONNXRUNTIME
-    from affectrt.export.checkpoint import load_checkpoint
-    from affectrt.export.native_weights import native_engine_runs
 
-    native = native_engine_runs(load_checkpoint(checkpoint))
+    described = describe_checkpoint(checkpoint)
+    native = described.engines == ("native",)
     for precision in PRECISIONS:
         engines = ["native", "onnxruntime"] if native else ["onnxruntime"]
         if precision == "int8-accurate":
             engines = ["native"] if native else []
         if precision in OF_ONNXRUNTIME:
             engines = ["onnxruntime"]
+        if described.audio is not None and precision not in ("fp32", "int8", "int8-accurate"):
+            continue
         for engine in engines:
             out = scratch / "product.affect"
             try:
@@ -121,15 +133,20 @@ def _lines(
                 flips = f"r {of_head.correlation:.5f}"
             name, values = next(iter(of_head.metrics.items()), ("", {}))
             metric = f"{name} {values['source']:.3f} → {values['product']:.3f}" if name else ""
+            inputs = (
+                f"{report.tokens.equal}/{report.tokens.rows}" if described.audio is None
+                else f"{report.features.max_difference:.0e}"
+            )  # fmt: skip
             yield Line(
-                family, weights, head, precision, engine, out.stat().st_size / 1e3,
-                f"{report.tokens.equal}/{report.tokens.rows}",
+                family, weights, head, precision, engine, out.stat().st_size / 1e3, inputs,
                 of_head.mean_logit_difference / of_head.largest_logit, flips, metric,
                 "passed" if report.passed else "beyond the bars",
             )  # fmt: skip
 
 
-def run(families: list[str], heads: list[str], tuned: list[str], rows: int) -> list[Line]:
+def run(
+    families: list[str], sounds: list[str], heads: list[str], tuned: list[str], rows: int
+) -> list[Line]:
     """All lines; a checkpoint at a time on disk."""
     import export_models as em
 
@@ -158,6 +175,11 @@ def run(families: list[str], heads: list[str], tuned: list[str], rows: int) -> l
                 )
                 data = em.write_jsonl(scratch / f"{head}.jsonl", em.toy_rows(rows, 2, head))
                 add(_lines(checkpoint, family, "fine-tuned", head, data, scratch))
+        for number, sound in enumerate(sounds):
+            for head in heads:
+                if head in _PROBLEMS:
+                    checkpoint = _random_sound(scratch / f"sound{number}-{head}", sound, head)
+                    add(_lines(checkpoint, sound, "random", head, None, scratch))
     return lines
 
 
@@ -165,7 +187,7 @@ def to_markdown(lines: list[Line], command: str) -> str:
     """The table, with how it was made."""
     from affectrt.export.parity import versions
 
-    titles = ("family", "weights", "head", "precision", "backend", "kB", "token ids",
+    titles = ("family", "weights", "head", "precision", "backend", "kB", "inputs",
               "mean \\|d\\| / largest", "flips", "metric", "verdict")  # fmt: skip
     table = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for line in lines:
@@ -180,7 +202,10 @@ def to_markdown(lines: list[Line], command: str) -> str:
         "Networks of 2 to 4 layers, 32 wide (fine-tuned: 48). Random ones have weights of 0.2 and\n"
         "are compared on the built-in texts: near ties are many there, and flips say how large\n"
         "errors are, not what a trained model loses. Fine-tuned ones learned the toy task of the\n"
-        "tests and are compared on rows of it.\n\n" + "\n".join(table) + "\n"
+        "tests and are compared on rows of it. `inputs` are the texts with equal token ids, or of\n"
+        "audio classifiers how far features differ at most from transformers' extractor.\n\n"
+        + "\n".join(table)
+        + "\n"
     )
 
 
@@ -188,7 +213,8 @@ def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/export-matrix.md")
-    parser.add_argument("--families", nargs="+")
+    parser.add_argument("--families", nargs="*", help="of text (default: all)")
+    parser.add_argument("--sounds", nargs="*", choices=list(SOUNDS), default=list(SOUNDS))
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=HEADS)
     parser.add_argument("--tuned", nargs="*", default=["single_label"], choices=list(_PROBLEMS))
     parser.add_argument("--rows", type=int, default=500, help="of the toy task")
@@ -200,7 +226,8 @@ def main() -> None:
     _trace_once()
     torch.set_num_threads(1)  # networks this small only lose by threads
     warnings.simplefilter("ignore")
-    lines = run(args.families or list(em.FAMILIES), args.heads, args.tuned, args.rows)
+    families = list(em.FAMILIES) if args.families is None else args.families
+    lines = run(families, args.sounds, args.heads, args.tuned, args.rows)
     command = shlex.join(["python", "-m", "bench.export_matrix", *sys.argv[1:]])
     args.out.write_text(to_markdown(lines, command), "utf-8")
 

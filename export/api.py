@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +18,19 @@ from affectrt.errors import ExportError, UnsupportedError
 from affectrt.proof import PublicKey, check_signature
 
 from .bundle import read_manifest, write_bundle
-from .certificate import check_formats, differences, write_certificate
+from .certificate import check_formats
 from .checkpoint import LoadedCheckpoint, config_json, load_checkpoint
-from .data import ParityData, builtin_data, read_data
-from .describe import Description, describe
+from .conclusion import Target, source_notes, verified, write_product
+from .data import ParityData, asks, builtin_data, read_data
+from .describe import Description, describe, describe_speech
 from .half_onnx import halve_onnx
 from .int4_onnx import quantize_int4
-from .manifest import add_parity_metrics, check_exportable, make_manifest, same_heads
+from .manifest import ENGINES, backends_of, check_exportable, make_manifest, same_heads
 from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
 from .native_weights import HALVES, native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
 from .onnx_source import OnnxNetwork, describe_precision, find_graph, load_onnx
+from .optimum_export import VIAS, check_optimum, export_with_optimum
 from .parity import BARS, Bars, ParityReport, SourceAnswers, measure, source_answers
 from .quantize_onnx import quantize_onnx, quantize_tables
 from .search import Bar
@@ -35,9 +38,10 @@ from .signing import signer
 from .smooth import smooth as smoothed
 from .sources import Source, readable, refuse_foreign
 from .speech_export import (
+    engines_of,
     export_speech,
     is_speech_checkpoint,
-    speech_refusal,
+    load_speech,
     verify_speech,
 )
 from .speech_parity import SpeechParityReport
@@ -48,9 +52,9 @@ from .vocabulary import ROWS_SUFFIX, prune_to, split_rows, write_rows
 
 PRECISIONS = tuple(BARS)
 OF_ONNXRUNTIME = ("int8-static", "int4")
-ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
 
 Progress = Callable[[str], object]
+Trace = Callable[[LoadedCheckpoint], Any]  # to a graph, `onnx_ir.Model`
 
 
 def export_checkpoint(
@@ -70,13 +74,15 @@ def export_checkpoint(
     calibration: str = "minmax",
     smooth: float | None = None,
     tensorrt: Sequence[str] = (),
+    via: str = "torch",
     certificates: Sequence[Path | str] = (),
     sign_key: PublicKey | None = None,
     prune_vocabulary: Path | str | None = None,
 ) -> ParityReport | SpeechParityReport:
     """Turn a local checkpoint into one `.affect` file, with its proof.
 
-    It is one that classifies texts, or a speech model of `affectrt.export.recipes.speech`.
+    It is one that classifies texts or sounds, or a speech model of
+    `affectrt.export.recipes.speech`.
 
     Args:
         checkpoint: a directory with ``config.json``, weights and ``tokenizer.json`` (made from the
@@ -113,6 +119,8 @@ def export_checkpoint(
             moved into weights before, by ranges measured on `data` (see `affectrt.export.smooth`).
         tensorrt: GPU compute capabilities (``"8.9"``) to put TensorRT-RTX engines for into the
             file, in float16, of a float32 graph (see `tensorrt_engines`); no GPU is needed.
+        via: what makes the ONNX graph: ``"torch"`` (its dynamo exporter) or ``"optimum"`` (of
+            sequence classifiers of transformers; see `optimum_export`).
         certificates: files to write the report to as well, ``.json`` or ``.html``.
         sign_key: an Ed25519 private key in PEM, or its path, to sign the file with.
         prune_vocabulary: texts, one a line, or JSONL rows with ``"text"``: of the native engine,
@@ -127,7 +135,8 @@ def export_checkpoint(
         NotFoundError: the checkpoint, a file of it or `data` is missing.
         ExportError: a damaged, contradictory or unknown checkpoint, bad data, a product beyond the
             bars, or a file that cannot be written.
-        UnsupportedError: valid, but not done: weights beyond 2 GB as float32.
+        UnsupportedError: valid, but not done: weights beyond 2 GB as float32; or optimum is asked
+            for and not installed.
     """
     step = progress or (lambda _: None)
     source, target = as_source(checkpoint), Path(out)
@@ -152,6 +161,7 @@ def export_checkpoint(
     if smooth is not None and not precision.startswith("int8"):
         raise ExportError(f"smooth moves outliers for int8's sake; precision is {precision!r}")
     bar = make_bar(max_loss, max_flips, precision)
+    engines = _engines_of_via(via, engines, plain=bar is None and smooth is None)
     _check_target(target, overwrite)
     rows_file = target.with_name(target.name + ROWS_SUFFIX)
     if prune_vocabulary is not None:
@@ -159,30 +169,28 @@ def export_checkpoint(
     documents = [Path(file) for file in certificates]
     check_formats(documents)
     seal = None if sign_key is None else signer(sign_key)
+    goal = Target(target, overwrite, enforce_bars, seal, documents)
     if is_speech_checkpoint(source.path):
-        if bar is not None or smooth is not None or precision in OF_ONNXRUNTIME or prune_vocabulary:
+        text_alone = bar is not None or smooth is not None or tensorrt or source.flags()
+        text_alone = text_alone or precision in OF_ONNXRUNTIME or prune_vocabulary is not None
+        if text_alone or via != "torch":
             raise ExportError(
-                f"max_loss, max_flips, smooth, prune_vocabulary and {' and '.join(OF_ONNXRUNTIME)} "
-                "are for models of text alone"
+                "max_loss, max_flips, smooth, tensorrt, prune_vocabulary, via, "
+                f"{', '.join(OF_ONNXRUNTIME)} and what a source has beside its path are for models "
+                f"of text alone, and {source.path} is one of speech"
             )
         words = ("export", source.path, "--out", target, "--precision", precision)
-        spoken = export_speech(
+        return export_speech(
             source.path,
-            target,
+            goal,
             precision=precision,
             data=None if data is None else Path(data),
             name=name,
-            overwrite=overwrite,
             step=step,
             engines=engines,
-            enforce_bars=enforce_bars,
-            recipe=_command(*words, data=data),
+            recipe=_command(*words, *_flags(engines or ()), data=data),
             command=_command("verify", target, "--against", source.path, data=data),
-            seal=seal,
         )
-        for document in documents:
-            write_certificate(document, read_manifest(target)["parity"])
-        return spoken
 
     step("read the checkpoint")
     with _opened(source) as (loaded, folder):
@@ -192,7 +200,12 @@ def export_checkpoint(
         graph: bytes | None = None
         notes: tuple[str, ...] = ()
         bars = None if bar is None else bars_of(bar)
+        trace: Trace = export_onnx
+        if via == "optimum":
+            trace = functools.partial(export_with_optimum, folder=folder)
         if isinstance(loaded.model, OnnxNetwork):
+            if via != "torch":
+                raise ExportError(f"{source.path}: is an ONNX model already; leave via out")
             graph, precision, notes, bars = _as_it_is(loaded, precision, engines, bar)
             engines = ("onnxruntime",)
         elif engines is None:
@@ -214,6 +227,7 @@ def export_checkpoint(
         }
         flags = [*source.flags(), *_flags(engines), *bar_flags(bar)]
         flags += ["--tensorrt", ",".join(tensorrt)] if tensorrt else []
+        flags += ["--via", via] if via != "torch" else []
         how = [] if graph else ["--precision", precision]
         answers = None
         if smooth is not None:
@@ -226,11 +240,11 @@ def export_checkpoint(
             files["model.onnx"] = graph
         elif precision == "int8-static":
             answers = answers or source_answers(loaded, rows)
-            files["model.onnx"] = _static(loaded, answers, calibration, step)
+            files["model.onnx"] = _static(loaded, trace, answers, calibration, step)
             how += ["--calibration", calibration]
         elif bar is None:
             if "onnxruntime" in engines:
-                files["model.onnx"] = _onnx(loaded, precision, step)
+                files["model.onnx"] = _onnx(loaded, trace, precision, step)
             if "native" in engines:
                 step("write the native engine's weights")
                 files["weights.safetensors"] = write_native_weights(loaded, precision)
@@ -284,7 +298,7 @@ def export_checkpoint(
                 rows,
                 name=manifest["name"],
                 precision=str(manifest["model"]["precision"]),
-                backends=_backends(manifest),
+                backends=backends_of(manifest),
                 command=_command(
                     "verify", target, "--against", source.path, *source.flags(), data=data
                 ),
@@ -293,17 +307,8 @@ def export_checkpoint(
                 source=answers,
                 higher_precision=higher,
             )
-    if enforce_bars and not report.passed:
-        raise ExportError(_refusal(report, f"{target} is not written"))
-    manifest["parity"] = report.to_dict()
-    add_parity_metrics(manifest, report.heads, report.data, report.data_sha256)
-    step("write the model file")
-    if vocabulary is not None:
-        write_rows(rows_file, other_rows)
-    write_bundle(target, manifest, files, overwrite=overwrite, seal=seal)
-    for document in documents:
-        write_certificate(document, read_manifest(target)["parity"])
-    return report
+    beside = None if vocabulary is None else functools.partial(write_rows, rows_file, other_rows)
+    return write_product(report, manifest, files, goal, step, beside)
 
 
 def verify(
@@ -342,41 +347,29 @@ def verify(
         check_signature(str(file), manifest, public_key)
     if is_speech_checkpoint(source.path):
         command = _command("verify", file, "--against", source.path, data=data)
-        spoken = verify_speech(
-            file, source.path, data=None if data is None else Path(data), command=command
+        return verify_speech(
+            file,
+            source.path,
+            data=None if data is None else Path(data),
+            command=command,
+            certificates=documents,
         )
-        for document in documents:
-            write_certificate(document, spoken.to_dict())
-        if not spoken.passed:
-            raise ExportError(speech_refusal(spoken, file, source.path))
-        return spoken
     with _opened(source) as (loaded, _):
         same_heads(manifest, loaded)
         rows = _rows(data, loaded)
-        notes = []
-        if manifest.get("source", {}).get("sha256") not in (None, loaded.source_sha256):
-            notes.append(
-                "the model file names other weights as its source (SHA-256 "
-                f"{str(manifest['source']['sha256'])[:12]}..., here {loaded.source_sha256[:12]}...)"
-            )
         report = measure(
             file,
             loaded,
             rows,
             name=str(manifest["name"]),
             precision=str(manifest["model"]["precision"]),
-            backends=_backends(manifest),
+            backends=backends_of(manifest),
             command=_command("verify", file, "--against", source.path, *source.flags(), data=data),
-            notes=notes,
+            notes=source_notes(manifest, loaded),
             bars=_stored_bars(manifest, loaded),
             higher_precision=(manifest.get("parity") or {}).get("higher_precision"),
         )
-    report = replace(report, differences=differences(manifest.get("parity"), report.to_dict()))
-    for document in documents:
-        write_certificate(document, report.to_dict())
-    if not report.passed:
-        raise ExportError(_refusal(report, f"{file} does not give {source.path}'s answers"))
-    return report
+    return verified(report, manifest, file, source.path, documents)
 
 
 def describe_checkpoint(
@@ -391,6 +384,10 @@ def describe_checkpoint(
         NotFoundError, ExportError: as `export_checkpoint` does for a checkpoint it cannot take.
     """
     source = as_source(checkpoint)
+    if is_speech_checkpoint(source.path):
+        spoken = load_speech(source.path)
+        chosen = engines_of(spoken, precision, engines)
+        return describe_speech(spoken, precision, chosen, source.path.resolve())
     with _opened(source) as (loaded, _):
         check_exportable(loaded)
         return describe(loaded, precision, engines, source.path.resolve())
@@ -441,9 +438,28 @@ def _stored_bars(manifest: dict[str, Any], loaded: LoadedCheckpoint) -> Bars | N
         return None
 
 
-def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes:
+def _engines_of_via(
+    via: str, engines: Sequence[str] | None, *, plain: bool
+) -> Sequence[str] | None:
+    """The engines, which hold a graph where optimum is to make it."""
+    if via not in VIAS:
+        raise ExportError(f"via {via!r} is not one of {', '.join(VIAS)}")
+    if via == "torch":
+        return engines
+    check_optimum()
+    if not plain:
+        raise ExportError(
+            "optimum reads the checkpoint itself, so that neither smooth nor a search for max_loss "
+            "or max_flips goes with it"
+        )
+    if engines is not None and "onnxruntime" not in engines:
+        raise ExportError("optimum makes an ONNX graph, which the engine 'onnxruntime' runs")
+    return engines or ("onnxruntime",)
+
+
+def _onnx(checkpoint: LoadedCheckpoint, trace: Trace, precision: str, step: Progress) -> bytes:
     step("trace to ONNX")
-    graph = export_onnx(checkpoint)
+    graph = trace(checkpoint)
     if precision == "fp32":
         image = to_bytes(graph)
         step("check the graph against torch")
@@ -467,10 +483,14 @@ def _onnx(checkpoint: LoadedCheckpoint, precision: str, step: Progress) -> bytes
 
 
 def _static(
-    checkpoint: LoadedCheckpoint, answers: SourceAnswers, method: str, step: Progress
+    checkpoint: LoadedCheckpoint,
+    trace: Trace,
+    answers: SourceAnswers,
+    method: str,
+    step: Progress,
 ) -> bytes:
     step("trace to ONNX")
-    graph = export_onnx(checkpoint)
+    graph = trace(checkpoint)
     step("check the graph against torch")
     check_against_torch(to_bytes(graph), checkpoint)
     step(f"calibrate and quantise ({method})")
@@ -491,11 +511,6 @@ def _flags(engines: Sequence[str]) -> list[str]:
     return [word for engine in engines for word in ("--engine", engine)]
 
 
-def _backends(manifest: dict[str, Any]) -> tuple[str, ...]:
-    model = manifest["model"]
-    return tuple(engine for engine, key in ENGINES.items() if key in model)
-
-
 def _check_target(out: Path, overwrite: bool) -> None:
     """What would make the last step fail is said before the first."""
     if out.is_dir():
@@ -507,21 +522,9 @@ def _check_target(out: Path, overwrite: bool) -> None:
 
 
 def _rows(data: Path | str | None, checkpoint: LoadedCheckpoint) -> ParityData:
-    return builtin_data() if data is None else read_data(Path(data), checkpoint.heads)
-
-
-def _refusal(report: ParityReport, what: str) -> str:
-    advice = {
-        "int8": " Keep it in int8-accurate or fp32, let --max-flips or --max-loss raise "
-        "what needs it, or fine-tune it longer.",
-        "int8-accurate": " Keep it in fp32, or fine-tune it longer.",
-        "int8-static": " Try another calibration, or int8, whose scales are of each token.",
-        "fp16": " Use bf16 where its range is too small, or fp32.",
-        "bf16": " Keep it in fp16 or fp32.",
-        "int4": " Keep it in int8 or fp32, or fine-tune it longer.",
-        "int8-mixed": " Allow less in --max-loss or --max-flips, or fine-tune it longer.",
-    }.get(report.precision, "")
-    return f"{what}, since it is beyond the bars: {'; '.join(report.failures)}.{advice}"
+    if data is None:
+        return builtin_data(asks(checkpoint.heads))
+    return read_data(Path(data), checkpoint.heads)
 
 
 def _command(verb: str, *words: Path | str, data: Path | str | None) -> str:

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -79,8 +80,9 @@ class HeadSpec:
     ``temperature`` divides the logits; below ``unsure_below`` the answer is marked unsure.
     ``ranges`` are the lowest and highest value of each label of a regression. A span is an answer
     if it beats "no answer" by more than ``margin``. ``input`` says what the second segment holds
-    beside the text that is judged: nothing ("text"), the turns before it ("turn"), or what
-    `affectrt.export.recipes.multitask` says of "cause" and "reply".
+    beside the text that is judged: nothing ("text"), the turns before it ("turn"), what
+    `affectrt.export.recipes.multitask` says of "cause" and "reply", or in a row where it stands
+    first a question that the text answers ("question").
 
     ``layer`` is how many of the encoder's layers the head reads behind, from 0, the embeddings; all
     of them if not given. A final norm belongs to the last one. ``pooling`` is one of `POOLINGS`,
@@ -297,8 +299,9 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
             f"{path}: {family} is a language model; put a linear probe on one of its layers "
             "(--probe FILE.npz --layer K, affectrt.export.attach_heads)"
         )
-    elif _kind(path, config, weights) == "tokens":
-        model, heads = _hf_token_classifier(path, config, weights)
+    elif (kind := _kind(path, config, weights)) != "text":
+        read = _hf_token_classifier if kind == "tokens" else _hf_question_answering
+        model, heads = read(path, config, weights)
         if isinstance(model, PooledEncoder):
             own = {"pooling": model.pooling_kind, "heads": [asdict(h) for h in heads]}
             config = {**config, "affectrt": own}
@@ -412,7 +415,8 @@ def _no_pooler(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> str:
-    """Whether a checkpoint of transformers classifies a text ("text") or its tokens ("tokens")."""
+    """Whether a checkpoint of transformers classifies a text ("text") or its tokens ("tokens"), or
+    finds an answer in it ("answers")."""
     names = config.get("architectures") or []
     name = str(names[0]) if isinstance(names, list) and names else ""
     if name.endswith("ForTokenClassification"):
@@ -420,11 +424,7 @@ def _kind(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> str
     if name.endswith("ForSequenceClassification"):
         return "text"
     if name.endswith("ForQuestionAnswering") or "qa_outputs.weight" in weights:
-        raise ExportError(
-            f"{path}: is a {name or 'question answering model'}, which finds a span in the second "
-            "text of a pair; affectrt's span heads read the first. Train one with "
-            "affectrt.export.PooledEncoder (task 'span', the text that is read first)"
-        )
+        return "answers"
     if name and not any(n.startswith(("classifier", "score.")) for n in weights):
         raise ExportError(
             f"{path}: is a {name}, which has no head that classifies; fine-tune it, or put a "
@@ -458,12 +458,39 @@ def _hf_token_classifier(
     return as_pooled(classifier.eval(), classifier.base_model_prefix, spec, order), (spec,)
 
 
+def _hf_question_answering(
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
+    from .token_classifier import Answers, as_pooled
+
+    # Two logits a token, whatever labels a config has kept from before.
+    whole = network_config(path, {**config, "num_labels": 2, "id2label": None, "label2id": None})
+    from_config: Any = AutoModelForQuestionAnswering.from_config
+    network: Any = built(path, weights, lambda: from_config(whole, **PLAIN_ATTENTION))
+    spec = HeadSpec("default", "span", ("start", "end"), "logits", input="question")
+    if not hasattr(network, "qa_outputs"):  # ModernBERT's has a layer of its own before
+        return Answers(network, spec), (spec,)
+    return as_pooled(network.eval(), network.base_model_prefix, spec, (0, 1)), (spec,)
+
+
 def _hf_classifier(
     path: Path, config: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     whole = network_config(path, config)
     from_config: Any = AutoModelForSequenceClassification.from_config
     classifier = built(path, weights, lambda: from_config(whole, **PLAIN_ATTENTION))
+    return _HfClassifier(classifier), (classifier_head(path, config, whole),)
+
+
+def classifier_head(
+    path: Path, config: dict[str, Any], whole: Any, input: str = "text"
+) -> HeadSpec:
+    """The head of a classifier of transformers: what ``problem_type`` and ``id2label`` say.
+
+    Args:
+        config: ``config.json``; `whole`: the same as transformers completes it.
+        input: of the head.
+    """
     labels = _labels(path, whole)
     problem = config.get("problem_type")
     if problem is not None and problem not in _PROBLEM_TYPES:
@@ -471,8 +498,7 @@ def _hf_classifier(
             f"{path}: problem_type {problem!r} is not one of {', '.join(_PROBLEM_TYPES)}"
         )
     task = _PROBLEM_TYPES.get(str(problem), "regression" if len(labels) == 1 else "single_label")
-    spec = HeadSpec(name="default", task=task, labels=labels, output="logits")
-    return _HfClassifier(classifier), (spec,)
+    return HeadSpec(name="default", task=task, labels=labels, output="logits", input=input)
 
 
 def max_tokens_of(config: dict[str, Any]) -> int:

@@ -92,9 +92,15 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise ExportError(f"{file} is refused (weights_only): {error}") from None
 
 
-def built(path: Path, weights: dict[str, Tensor], build: Callable[[], nn.Module]) -> nn.Module:
+def built(
+    path: Path,
+    weights: dict[str, Tensor],
+    build: Callable[[], nn.Module],
+    older_name: Callable[[str], str] = str,
+) -> nn.Module:
     """The network with its weights. Strict about all that it has; extra tensors (position ids, ...)
-    may stay. It is built without memory first: config.json may ask for any size."""
+    may stay. It is built without memory first: config.json may ask for any size. `older_name` says
+    how a tensor may be called in the file instead."""
     try:
         with torch.device("meta"):
             wanted = {name: tensor.shape for name, tensor in build().state_dict().items()}
@@ -103,6 +109,9 @@ def built(path: Path, weights: dict[str, Tensor], build: Callable[[], nn.Module]
         raise ExportError(
             f"{path / 'config.json'}: transformers cannot build this network: {reason}"
         ) from error
+    for name in wanted:
+        if name not in weights and older_name(name) in weights:
+            weights[name] = weights.pop(older_name(name))
     for name, shape in wanted.items():
         if name not in weights:
             raise ExportError(f"{path}: weight {name!r} is missing from the checkpoint")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from affectrt.errors import ExportError, NotFoundError
 
 from .checkpoint import TOKEN_TASKS, HeadSpec
-from .parity_texts import PAIRS, TEXTS, TOKENS_ONLY
+from .parity_texts import PAIRS, QUESTIONS, TEXTS, TOKENS_ONLY
 
 _TARGET_KEYS = {"label": "single_label", "labels": "multi_label", "value": "regression"}
 
@@ -39,6 +39,13 @@ class ParityData:
     sha256: str
     rows: tuple[Row, ...]
     tokens_only: tuple[str, ...] = ()  # texts without anything to answer
+    asks: bool = False  # each row's pair is a question, which stands before its text
+
+    def segments(self) -> list[tuple[str, str | None]]:
+        """First and second text of each row."""
+        if self.asks:
+            return [(row.pair or "", row.text) for row in self.rows]
+        return [(row.text, row.pair) for row in self.rows]
 
     @property
     def has_context(self) -> bool:
@@ -59,8 +66,18 @@ class ParityData:
         return {i: r.targets[head.name] for i, r in enumerate(self.rows) if head.name in r.targets}
 
 
-def builtin_data() -> ParityData:
-    """The sentences of `parity_texts`, without targets."""
+def asks(heads: Sequence[HeadSpec]) -> bool:
+    """Whether a checkpoint looks in texts for the answer to a question."""
+    return any(head.input == "question" for head in heads)
+
+
+def builtin_data(questions: bool = False) -> ParityData:
+    """The sentences of `parity_texts`, without targets; with a question to each, where asked."""
+    if questions:
+        texts = (*TEXTS, *(b for _, b in PAIRS))
+        rows = tuple(Row(t, QUESTIONS[i % len(QUESTIONS)]) for i, t in enumerate(texts))
+        said = json.dumps([texts, QUESTIONS, TOKENS_ONLY]).encode()
+        return ParityData("built-in", hashlib.sha256(said).hexdigest(), rows, TOKENS_ONLY, True)
     rows = tuple(Row(t) for t in TEXTS) + tuple(Row(a, b) for a, b in PAIRS)
     text = json.dumps([TEXTS, PAIRS, TOKENS_ONLY]).encode()
     return ParityData("built-in", hashlib.sha256(text).hexdigest(), rows, TOKENS_ONLY)
@@ -77,7 +94,8 @@ def read_data(path: Path, heads: Sequence[HeadSpec]) -> ParityData:
     ``context`` are the lines that a turn is judged in the light of, oldest first, as
     `affectrt.export.recipes.multitask` has them. A TARGET is a label or a list of labels, the
     number or numbers of a regression, or of heads that read tokens a list of spans: ``[start,
-    end]`` of a span head, else ``[start, end, label]``, in characters.
+    end]`` of a span head, else ``[start, end, label]``, in characters. Where the checkpoint looks
+    for answers, each row has a ``pair``, its question.
 
     Raises:
         NotFoundError: no such file.
@@ -101,6 +119,8 @@ def read_data(path: Path, heads: Sequence[HeadSpec]) -> ParityData:
         except (ValueError, RecursionError) as error:
             raise ExportError(f"{where}: is not a JSON object in UTF-8: {error}") from None
         row = _row(value, heads, where)
+        if asks(heads) and row.pair is None:
+            raise ExportError(f'{where}: has no "pair", the question to its text')
         if row.text.strip():
             rows.append(row)
         else:
@@ -108,7 +128,7 @@ def read_data(path: Path, heads: Sequence[HeadSpec]) -> ParityData:
     if not rows:
         raise ExportError(f'{path}: has no rows; each line is an object such as {{"text": "..."}}')
     digest = hashlib.sha256(content).hexdigest()
-    return ParityData(path.name, digest, tuple(rows), tuple(tokens_only))
+    return ParityData(path.name, digest, tuple(rows), tuple(tokens_only), asks(heads))
 
 
 def _row(value: Any, heads: Sequence[HeadSpec], where: str) -> Row:
@@ -122,13 +142,13 @@ def _row(value: Any, heads: Sequence[HeadSpec], where: str) -> Row:
             raise ExportError(f"{where}: holds a lone surrogate, which is no text")
     given = [key for key in _TARGET_KEYS if value.get(key) is not None]
     if "targets" in value or "context" in value:
-        if given or pair is not None:
+        if given or (pair is not None and ("context" in value or not asks(heads))):
             raise ExportError(
                 f'{where}: has "targets" or "context"; "pair", "label", "labels" and "value" '
                 "belong to rows without"
             )
         context = _context(value.get("context", []), where)
-        return Row(text, None, context, _targets(value.get("targets", {}), text, heads, where))
+        return Row(text, pair, context, _targets(value.get("targets", {}), text, heads, where))
     if not given:
         return Row(text, pair)
     if len(given) > 1:

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint, PooledEncoder
 from .int4_onnx import GROUP
 from .native_weights import HALVES, native_engine_runs
 from .onnx_source import OnnxNetwork, describe_precision
 from .quantize_onnx import MIN_TABLE_VALUES
+from .speech_checkpoint import SpeechCheckpoint, SpeechEncoder
 from .tokens import read_tokenizer
 
 _ACTIVATIONS = {
@@ -36,20 +39,28 @@ class Description:
     why: tuple[str, ...]
     engines: tuple[str, ...]
     precision: str
-    max_tokens: int
-    vocabulary: int
     parameters: int
     bytes: dict[str, int]  # of each engine's entry; an estimate
+    max_tokens: int | None = None  # of a model of text, as the next
+    vocabulary: int | None = None
+    audio: dict[str, Any] | None = None  # of a model of speech: `input` of the manifest
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values, without those of the other modality."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     def to_text(self) -> str:
         """A few lines for people."""
+        reads = f"{self.vocabulary} tokens known, up to {self.max_tokens} in a row"
+        if self.audio is not None:
+            features = ", ".join(f"{k} {v}" for k, v in self.audio["features"].items())
+            reads = (
+                f"{self.audio['sample_rate']} Hz, up to {self.audio['max_seconds']:g} s at once, "
+                f"{features.removeprefix('kind ')}"
+            )
         lines = [
             f"{self.path}: {self.kind}, {self.family}, {self.parameters / 1e6:.1f} M parameters, "
-            f"{self.vocabulary} tokens known, up to {self.max_tokens} in a row",
+            f"{reads}",
         ]
         for head in self.heads:
             labels = ", ".join(head["labels"][:8]) + (", ..." if len(head["labels"]) > 8 else "")
@@ -83,7 +94,7 @@ def describe(
         only = {"int8-accurate": "native", "int8-static": "onnxruntime", "int4": "onnxruntime"}
         chosen = (only[precision],) if precision in only else chosen
         parameters = sum(p.numel() for p in model.parameters())
-        sizes = {engine: _bytes(checkpoint, precision) for engine in chosen}
+        sizes = {engine: _bytes(checkpoint.model, precision) for engine in chosen}
     return Description(
         path=where.name,
         family=checkpoint.family,
@@ -92,21 +103,46 @@ def describe(
         why=tuple(_reasons(checkpoint)),
         engines=chosen,
         precision=precision,
-        max_tokens=checkpoint.max_tokens,
-        vocabulary=tokenizer.get_vocab_size(with_added_tokens=True),
         parameters=parameters,
         bytes=sizes,
+        max_tokens=checkpoint.max_tokens,
+        vocabulary=tokenizer.get_vocab_size(with_added_tokens=True),
     )
 
 
-def _bytes(checkpoint: LoadedCheckpoint, precision: str) -> int:
+def describe_speech(
+    checkpoint: SpeechCheckpoint, precision: str, engines: Sequence[str], where: Path
+) -> Description:
+    """As `describe`, of a speech checkpoint; `engines` are what it will run on."""
+    own = isinstance(checkpoint.model, SpeechEncoder)
+    return Description(
+        path=where.name,
+        family=checkpoint.family,
+        kind="a model of the speech recipe" if own else "an audio classifier",
+        heads=tuple(head.to_manifest() for head in checkpoint.heads),
+        why=tuple(_reasons_of_config(checkpoint.config, checkpoint.heads[0], own)),
+        engines=tuple(engines),
+        precision=precision,
+        parameters=sum(p.numel() for p in checkpoint.model.parameters()),
+        bytes={engine: _bytes(checkpoint.model, precision) for engine in engines},
+        audio={
+            "sample_rate": checkpoint.sample_rate,
+            "max_seconds": checkpoint.max_seconds,
+            "features": checkpoint.features,
+        },
+    )
+
+
+def _bytes(model: nn.Module, precision: str) -> int:
     """Weights alone: matrices and large tables in few bits with their scales, the rest in 32."""
     total = 0.0
-    for name, tensor in checkpoint.model.state_dict().items():
+    for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
             continue
-        of_head = name.startswith(("heads.", "classifier.classifier", "classifier.pre"))
-        small = tensor.dim() < 2 or tensor.numel() < MIN_TABLE_VALUES or of_head
+        of_head = name.startswith(("heads.", "classifier.classifier", "classifier.pre",
+                                   "classifier.projector"))  # fmt: skip
+        convolves = tensor.dim() > 2  # in float32 on onnxruntime, which audio classifiers run on
+        small = tensor.dim() < 2 or tensor.numel() < MIN_TABLE_VALUES or of_head or convolves
         if precision == "fp32" or small:
             total += 4 * tensor.numel()
         elif precision in HALVES:
@@ -124,6 +160,8 @@ def _kind(checkpoint: LoadedCheckpoint) -> str:
         return "an existing ONNX model"
     if isinstance(model, PooledEncoder) and checkpoint.own_config:
         return f"an encoder with {len(checkpoint.heads)} heads, pooling {model.pooling_kind}"
+    if any(h.input == "question" for h in checkpoint.heads):
+        return "a model that answers questions"
     if any(h.task in TOKEN_TASKS for h in checkpoint.heads):
         return "a token classifier"
     return "a sequence classifier"
@@ -131,18 +169,24 @@ def _kind(checkpoint: LoadedCheckpoint) -> str:
 
 def _reasons(checkpoint: LoadedCheckpoint) -> list[str]:
     config, head = checkpoint.config, checkpoint.heads[0]
-    reasons = [f"config.json has model_type {config.get('model_type')!r}"]
-    if "affectrt" in config and checkpoint.own_config:
-        return [*reasons, 'its key "affectrt" lists the heads']
     if isinstance(checkpoint.model, OnnxNetwork):
-        reasons = [f"the graph's output is {head.output!r}"]
-    elif config.get("architectures"):
+        return [f"the graph's output is {head.output!r}", _why_task(config, head)]
+    return _reasons_of_config(config, head, "affectrt" in config and checkpoint.own_config)
+
+
+def _reasons_of_config(config: dict[str, Any], head: HeadSpec, own: bool) -> list[str]:
+    reasons = [f"config.json has model_type {config.get('model_type')!r}"]
+    if own:
+        return [*reasons, 'its key "affectrt" lists the heads']
+    if config.get("architectures"):
         reasons.append(f"architectures says {config['architectures'][0]}")
     return [*reasons, _why_task(config, head)]
 
 
 def _why_task(config: dict[str, Any], head: HeadSpec) -> str:
     problem = config.get("problem_type")
+    if head.input == "question":
+        return "it tells the start and the end of an answer in the text behind the question"
     if head.task in TOKEN_TASKS:
         return f"it has labels for each token: {', '.join(head.labels[:3])}, ..."
     if problem:

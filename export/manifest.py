@@ -16,7 +16,8 @@ from .parity import HeadParity
 from .speech_checkpoint import SpeechCheckpoint
 
 MIN_TOKENS = 2
-INPUTS = ("text", "turn", "cause", "reply")
+ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
+INPUTS = ("text", "turn", "cause", "reply", "question")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,7 +35,7 @@ def make_manifest(
     ``version``, ``licence``, ``data``, ``recipe``, ``metrics`` of the first head or by head name,
     ``head_data``, by head name the names of its entries of ``data``) is taken over.
     """
-    manifest = _manifest(checkpoint, checkpoint.family, name, precision, recipe, entries)
+    manifest = _manifest(checkpoint, name, precision, recipe, entries)
     manifest |= {"modality": "text", "input": {"max_tokens": checkpoint.max_tokens}}
     if embedding_names(checkpoint):
         manifest["model"]["embedding"] = EMBEDDING
@@ -50,27 +51,24 @@ def make_speech_manifest(
     entries: Sequence[str],
 ) -> dict[str, Any]:
     """As `make_manifest`, of a speech model."""
-    features = {"kind": "whisper_log_mel", "num_mels": checkpoint.num_mels}
     audio = {
         "sample_rate": checkpoint.sample_rate,
         "max_seconds": checkpoint.max_seconds,
-        "features": features,
+        "features": checkpoint.features,
     }
-    family = str(checkpoint.config["model_type"])
-    manifest = _manifest(checkpoint, family, name, precision, recipe, entries)
+    manifest = _manifest(checkpoint, name, precision, recipe, entries)
     return {**manifest, "modality": "speech", "input": audio}
 
 
 def _manifest(
     checkpoint: LoadedCheckpoint | SpeechCheckpoint,
-    family: str,
     name: str | None,
     precision: str,
     recipe: str,
     entries: Sequence[str],
 ) -> dict[str, Any]:
     """What models of any modality say."""
-    card = checkpoint.card
+    card, family = checkpoint.card, checkpoint.family
     model: dict[str, Any] = {"family": family, "precision": precision}
     for key, entry in (("onnx", "model.onnx"), ("weights", "weights.safetensors")):
         if entry in entries:
@@ -131,6 +129,8 @@ def check_heads(where: Path, heads: Sequence[HeadSpec], inputs: Sequence[str]) -
             raise ExportError(
                 f'{named} must have the labels "O", then "B-..." and "I-..." of each kind'
             )
+        if head.input == "question" and head.task not in TOKEN_TASKS:
+            raise ExportError(f"{named} has no place in a text to answer a question with")
         if head.task in TOKEN_TASKS and head.unsure_below is not None:
             raise ExportError(f"{named} reads tokens and has no unsure_below; leave it out")
         if head.ranges is not None and (
@@ -188,6 +188,12 @@ def add_parity_metrics(
                     "backend": head.backend,
                 }
             )
+
+
+def backends_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The engines that a model file has something for."""
+    model = manifest["model"]
+    return tuple(engine for engine, key in ENGINES.items() if key in model)
 
 
 def same_heads(

@@ -28,7 +28,7 @@ from affectrt.errors import ExportError
 
 from .checkpoint import LoadedCheckpoint, PooledEncoder
 from .quantize import EMBEDDING_MAX_CODE, WEIGHT_MAX_CODE, quantize_rows
-from .token_classifier import ArrangedTokens
+from .token_classifier import Answers, ArrangedTokens
 
 # model_type -> parts of names of the matrices that the engine multiplies in every layer.
 NATIVE_FAMILIES: dict[str, tuple[str, ...]] = {
@@ -77,7 +77,7 @@ def native_engine_runs(checkpoint: LoadedCheckpoint) -> bool:
     positions = config.get("position_embedding_type") or "absolute"
     return (
         checkpoint.family in NATIVE_FAMILIES
-        and not isinstance(checkpoint.model, ArrangedTokens)
+        and not isinstance(checkpoint.model, ArrangedTokens | Answers)
         and all(config.get(key, "gelu") in ACTIVATIONS for key in keys)
         and positions == "absolute"
         and _plain_rotation(config)

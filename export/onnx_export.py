@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,20 +83,53 @@ def export_onnx(checkpoint: LoadedCheckpoint) -> ir.Model:
         ExportError: torch cannot trace the network, or the graph's logits differ from torch's.
         UnsupportedError: the weights don't fit an ONNX file without external data (2 GB).
     """
-    names = input_names(checkpoint)
     example = probe_feeds(checkpoint)[0]
-    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    traced = _Traced(checkpoint).eval()
+    traced = _Traced(checkpoint)
+    what = f"{checkpoint.path}: this {checkpoint.family} model"
+    feeds = {name: example[name] for name in input_names(checkpoint)}
+    model = trace(traced, feeds, (0, 1), traced.names, what)
+    graph = model.graph
+    for value in graph.inputs:
+        value.shape = ir.Shape(["batch", "tokens"])
+    for value, head in zip(graph.outputs, checkpoint.heads, strict=False):
+        tokens = ("tokens",) if head.task in TOKEN_TASKS else ()
+        value.shape = ir.Shape(["batch", *tokens, len(head.labels)])
+    for value in graph.outputs[len(checkpoint.heads) :]:
+        value.shape = ir.Shape(["batch", int(network_config(checkpoint).hidden_size)])
+    return model
+
+
+def trace(
+    module: nn.Module,
+    feeds: Mapping[str, npt.NDArray[Any]],
+    free: Sequence[int],
+    outputs: Sequence[str],
+    what: str,
+) -> ir.Model:
+    """Trace a network into an ONNX model (float32, opset 20) with names as in the checkpoint.
+
+    Args:
+        module: its attribute `model` is the checkpoint's network, a `classifier` in it that of
+            transformers; it takes `feeds` in their order and gives a tuple of `outputs`.
+        feeds: an example.
+        free: the axes of the feeds that may have any size; those of the outputs are to be said.
+        what: the file and the model, for errors.
+
+    Raises:
+        ExportError: torch cannot trace the network.
+    """
+    axes = {axis: torch.export.Dim.DYNAMIC for axis in free}
+    module.eval()
     try:
-        with _quiet(), _plain_attention(traced), torch.no_grad():
+        with quiet(), _plain_attention(module), torch.no_grad():
             program = torch.onnx.export(
-                traced,
-                tuple(torch.from_numpy(example[name]) for name in names),
+                module,
+                tuple(torch.from_numpy(feed) for feed in feeds.values()),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes={name: free for name in names},
-                input_names=list(names),
-                output_names=list(traced.names),
+                dynamic_shapes={name: axes for name in feeds},
+                input_names=list(feeds),
+                output_names=list(outputs),
                 verbose=False,
             )
     except Exception as error:  # the exporter has its own tree of exceptions, torch another
@@ -105,12 +138,12 @@ def export_onnx(checkpoint: LoadedCheckpoint) -> ir.Model:
             cause = cause.__cause__
         reason = (str(cause).strip() or repr(cause)).splitlines()[0]
         raise ExportError(
-            f"{checkpoint.path}: torch {torch.__version__} cannot trace this {checkpoint.family} "
-            f"model to ONNX: {type(cause).__name__}: {reason}"
+            f"{what} cannot be traced to ONNX by torch {torch.__version__}: "
+            f"{type(cause).__name__}: {reason}"
         ) from error
     assert program is not None  # it is None only where export() is given a file to write
     model: ir.Model = program.model
-    _tidy(model, checkpoint)
+    _tidy(model)
     return model
 
 
@@ -123,21 +156,32 @@ def check_against_torch(model: bytes, checkpoint: LoadedCheckpoint) -> float:
     session = cpu_session(model)
     worst = 0.0
     for feeds in probe_feeds(checkpoint):
-        wanted = torch_logits(checkpoint, feeds)
-        got = run_session(session, feeds)
-        for head in checkpoint.heads:
-            reference = wanted[head.output]
-            bound = FP32_TOLERANCE * max(1.0, float(np.abs(reference).max()))
-            difference = float(np.abs(got[head.output] - reference).max())
-            if not difference <= bound:
-                batch, tokens = feeds["input_ids"].shape
-                raise ExportError(
-                    f"{checkpoint.path}: output {head.output!r} of the ONNX graph differs from "
-                    f"torch by {difference:.3g} (bound {bound:.3g}) on a batch of {batch} rows and "
-                    f"{tokens} tokens: the graph is wrong, please report it with the versions of "
-                    "torch and transformers"
-                )
-            worst = max(worst, difference)
+        batch, tokens = feeds["input_ids"].shape
+        where = f"a batch of {batch} rows and {tokens} tokens"
+        wanted, got = torch_logits(checkpoint, feeds), run_session(session, feeds)
+        worst = max(worst, check_logits(got, wanted, str(checkpoint.path), where))
+    return worst
+
+
+def check_logits(
+    got: Mapping[str, Any], wanted: Mapping[str, Any], model: str, where: str
+) -> float:
+    """The largest |difference| of a graph's outputs to torch's, `wanted`.
+
+    Raises:
+        ExportError: it is beyond the tolerance; `model` and `where` say of what.
+    """
+    worst = 0.0
+    for output, reference in wanted.items():
+        bound = FP32_TOLERANCE * max(1.0, float(np.abs(reference).max()))
+        difference = float(np.abs(got[output] - reference).max())
+        if not difference <= bound:
+            raise ExportError(
+                f"{model}: output {output!r} of the ONNX graph differs from torch by "
+                f"{difference:.3g} (bound {bound:.3g}) on {where}: the graph is wrong, please "
+                "report it with the versions of torch and transformers"
+            )
+        worst = max(worst, difference)
     return worst
 
 
@@ -171,7 +215,7 @@ def cpu_session(model: bytes, threads: int = 0) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def run_session(session: Any, feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
+def run_session(session: Any, feeds: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
     """Outputs by name; inputs that the graph does not have are left out."""
     wanted = {i.name for i in session.get_inputs()}
     names = [o.name for o in session.get_outputs()]
@@ -231,8 +275,8 @@ def network_config(checkpoint: LoadedCheckpoint) -> Any:
     return next(m.config for m in checkpoint.model.modules() if hasattr(m, "config"))
 
 
-def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
-    """Names as in the checkpoint, free axes named, nothing unused, no trace of this machine."""
+def _tidy(model: ir.Model) -> None:
+    """Names as in the checkpoint, nothing unused, no trace of this machine."""
     graph = model.graph
     _fold_transposes(graph)
     for node in graph:
@@ -256,13 +300,6 @@ def _tidy(model: ir.Model, checkpoint: LoadedCheckpoint) -> None:
             value.name = cleaned
     ir_passes.RemoveUnusedNodesPass()(model)
     deduplicate(model)
-    for value in graph.inputs:
-        value.shape = ir.Shape(["batch", "tokens"])
-    for value, head in zip(graph.outputs, checkpoint.heads, strict=False):
-        tokens = ("tokens",) if head.task in TOKEN_TASKS else ()
-        value.shape = ir.Shape(["batch", *tokens, len(head.labels)])
-    for value in graph.outputs[len(checkpoint.heads) :]:
-        value.shape = ir.Shape(["batch", int(network_config(checkpoint).hidden_size)])
     scrub(model)
 
 
@@ -363,7 +400,9 @@ def _plain_attention(module: nn.Module) -> Iterator[None]:
             vars(file)[name] = function
 
 
-def _additive_mask(*_: Any, attention_mask: Tensor, **__: Any) -> Tensor:
+def _additive_mask(*_: Any, attention_mask: Tensor | None, **__: Any) -> Tensor | None:
+    if attention_mask is None:  # of a clip that is alone
+        return None
     blocked = 1.0 - attention_mask[:, None, None, :].to(torch.float32)
     return blocked * torch.finfo(torch.float32).min
 
@@ -393,7 +432,7 @@ _PLAIN_MASKS = {
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's remarks on its own insides are of no use to whoever exports; whether the graph
     is right is measured."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}

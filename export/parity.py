@@ -228,9 +228,11 @@ def source_answers(checkpoint: LoadedCheckpoint, data: ParityData) -> SourceAnsw
             passes.append(tokens.make_pass(row.text, [Turn(*line) for line in row.context]))
             offsets.append(tokens.offsets(row.text)[: passes[-1].a_tokens])
             continue
-        own = [o for o, s in zip(encoding.offsets, encoding.sequence_ids, strict=True) if s == 0]
+        segment = 1 if data.asks else 0
+        places = [i for i, s in enumerate(encoding.sequence_ids) if s == segment]
+        own = [encoding.offsets[i] for i in places]
         ids, types = (np.asarray(v, np.int64) for v in (encoding.ids, encoding.type_ids))
-        passes.append(Pass(ids, types, len(own)))
+        passes.append(Pass(ids, types, len(own), places[0] if data.asks and places else 1))
         offsets.append(own)
     logits = _torch_logits(checkpoint, passes)
     for output, values in logits.items():
@@ -261,8 +263,9 @@ def _torch_logits(checkpoint: LoadedCheckpoint, passes: Sequence[Pass]) -> dict[
         answers = torch_logits(checkpoint, make_feeds([passes[i] for i in picked], checkpoint))
         for output, values in answers.items():
             for i, value in zip(picked, values, strict=True):
-                judged = value[: passes[i].a_tokens + 1] if output in of_tokens else value[None]
-                found[output][i] = judged
+                first, end = passes[i].a_first, passes[i].a_first + passes[i].a_tokens
+                judged = np.concatenate([value[:1], value[first:end]])
+                found[output][i] = judged if output in of_tokens else value[None]
     return {output: np.concatenate(rows) for output, rows in found.items()}
 
 
@@ -298,18 +301,20 @@ def core_passes(core: Any, data: ParityData, limit: int) -> list[Any]:
     """The rows as affectrt's own tokenizer makes them, for `predict_passes`."""
     tokens = _CoreTokens(core.tokenizer) if data.has_context else None
     passes: list[Any] = []
-    for row in data.rows:
+    for row, (first, second) in zip(data.rows, data.segments(), strict=True):
         if row.context and tokens is not None:
             made = tokens.make_pass(row.text, [Turn(*line) for line in row.context])
             ids, types = made.ids.astype(np.int32), made.types.astype(np.int32)
             passes.append((ids, types, made.a_tokens, None))
             continue
         encoding = core.tokenizer.encode(
-            row.text, row.pair, truncation="longest_first", max_tokens=limit, with_offsets=False
+            first, second, truncation="longest_first", max_tokens=limit, with_offsets=False
         )
-        own = int((encoding.sequence_ids == 0).sum())
+        places = np.flatnonzero(encoding.sequence_ids == (1 if data.asks else 0))
         # Without special tokens there is no [CLS] to judge, and no head that reads tokens.
-        passes.append((encoding.ids, encoding.type_ids, min(own, len(encoding.ids) - 1), None))
+        own = min(len(places), len(encoding.ids) - 1)
+        begin = int(places[0]) if data.asks and len(places) else 1
+        passes.append((encoding.ids, encoding.type_ids, own, None, begin))
     return passes
 
 
@@ -338,8 +343,8 @@ def product_answers(
         ),
     )
     ids = [
-        one[0] if r.context else core.tokenizer.encode(r.text, r.pair, with_offsets=False).ids
-        for r, one in zip(data.rows, passes, strict=True)
+        one[0] if r.context else core.tokenizer.encode(*segments, with_offsets=False).ids
+        for r, one, segments in zip(data.rows, passes, data.segments(), strict=True)
     ]
     ids += [core.tokenizer.encode(t, with_offsets=False).ids for t in data.tokens_only]
     return answers, tuple(tuple(i.tolist()) for i in ids)

@@ -154,3 +154,12 @@ PAIRS: tuple[tuple[str, str], ...] = (
 
 # Compared as tokens only: there is nothing to answer.
 TOKENS_ONLY: tuple[str, ...] = ("", " ", "\n\t ", "\u200b", "\x00", "\ufffd")
+
+# Asked of texts by models that answer questions.
+QUESTIONS = (
+    "What happened?",
+    "How does the speaker feel?",
+    "Who is it about, and why?",
+    "warum",
+    "¿Qué causó esto? 😢",
+)

@@ -13,7 +13,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 _LAYERS_KEY = {"distilbert": "n_layers"}
 TOKENIZER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiece.model",
                    "sentencepiece.bpe.model")  # fmt: skip
-# Families whose state behind layer k is what a network of k layers ends with. (ModernBERT has a
-# norm behind the last one alone.)
+# Families whose state behind layer k is what a network of k layers ends with. ModernBERT has a norm
+# behind the last one alone, so that its heads say themselves which layer they read behind.
 _CUT_ANYWHERE = {"bert", "electra", "roberta", "xlm-roberta", "distilbert", "mpnet", "deberta",
                  "deberta-v2"}  # fmt: skip
 
@@ -214,7 +214,7 @@ def attach_heads(
         pooling: of ``"mean"`` (over tokens, as sentence encoders do) and ``"cls"``, or of decoders
             ``"last"``.
         layer: read the state behind this layer, 1 being the first, as ``hidden_states[layer]`` of
-            transformers: the network is cut there. None: the last.
+            transformers: the network ends there. None: the last.
 
     Raises:
         NotFoundError: a file is missing.
@@ -239,15 +239,15 @@ def attach_heads(
         if not 1 <= layer <= layers:
             raise ExportError(f"layer {layer}: {source} has layers 1 to {layers}")
         if family in DECODERS:
-            config = cut(config, layer, layers)
-        elif family not in _CUT_ANYWHERE:
-            raise ExportError(f"layer {layer}: {family} can be read behind its last layer alone")
-        else:
-            config[_LAYERS_KEY.get(family, "num_hidden_layers")] = layer
+            config, layers = cut(config, layer, layers), layer
+        elif family in _CUT_ANYWHERE:
+            config[_LAYERS_KEY.get(family, "num_hidden_layers")] = layers = layer
+        else:  # the export leaves out what lies behind
+            heads = [replace(h, spec=replace(h.spec, layer=layer)) for h in heads]
     kept = {
         f"encoder.{_inside(name)}": tensor.clone().contiguous()
         for name, tensor in tensors.items()
-        if _is_of_encoder(name) and _layer_of(name) < (layer or layers)
+        if _is_of_encoder(name) and _layer_of(name) < layers
     }
     width = int(config.get("hidden_size") or config.get("dim") or 0)
     for head in heads:

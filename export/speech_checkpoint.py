@@ -150,17 +150,32 @@ def pad(clips: Sequence[npt.NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class SpeechCheckpoint:
-    """A checkpoint ready to be exported; ``model`` is in eval mode, float32, on the CPU."""
+    """A checkpoint ready to be exported; ``model`` is in eval mode, float32, on the CPU.
+
+    It is a `SpeechEncoder` or an `affectrt.export.audio_classifiers.AudioClassifier`, which has a
+    feature extractor of transformers.
+    """
 
     path: Path
-    model: SpeechEncoder
+    model: Any
     heads: tuple[HeadSpec, ...]
     config: dict[str, Any]
+    features: dict[str, Any]  # what it reads, as FORMAT.md has it
     sample_rate: int  # Hz
-    num_mels: int
     max_seconds: float
     source_sha256: str
     card: dict[str, Any] = field(default_factory=dict)
+    extractor: Any = None
+
+    @property
+    def num_mels(self) -> int:
+        """Bands of its features; 0 of a waveform."""
+        return int(self.features.get("num_mels", 0))
+
+    @property
+    def family(self) -> str:
+        """``model_type`` of ``config.json``."""
+        return str(self.config["model_type"])
 
 
 def new_whisper_encoder(config: Any) -> Any:
@@ -292,8 +307,8 @@ def load_speech_checkpoint(path: Path | str) -> SpeechCheckpoint:
         model=model.eval(),
         heads=specs,
         config=config,
+        features={"kind": "whisper_log_mel", "num_mels": int(config["num_mel_bins"])},
         sample_rate=SAMPLE_RATE,
-        num_mels=int(config["num_mel_bins"]),
         max_seconds=model.max_frames / FRAMES_PER_SECOND,
         source_sha256=digest,
         card=dict(own.get("card", {})),

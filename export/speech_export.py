@@ -11,57 +11,103 @@ from typing import Any
 
 from affectrt.errors import ExportError
 
+from .audio_classifiers import as_speech_encoder, is_audio_classifier, load_audio_classifier
 from .bundle import read_manifest, write_bundle
-from .certificate import differences
-from .manifest import add_parity_metrics, check_heads, make_speech_manifest, same_heads
-from .speech_checkpoint import SpeechCheckpoint, load_speech_checkpoint
+from .checkpoint_files import read_json
+from .conclusion import Target, source_notes, verified, write_product
+from .manifest import backends_of, check_heads, make_speech_manifest, same_heads
+from .onnx_source import find_graph
+from .sources import refuse_foreign
+from .speech_checkpoint import SpeechCheckpoint, SpeechEncoder, load_speech_checkpoint
 from .speech_data import SpeechData, builtin_sounds, read_speech_data
+from .speech_onnx import speech_graph
 from .speech_parity import SpeechParityReport, measure_speech
 from .whisper_weights import write_speech_model
 
-ADVICE = {
-    "int8": " Keep it in int8-accurate or fp32, or train it longer.",
-    "int8-accurate": " Keep it in fp32, or train it longer.",
-}
-
 
 def is_speech_checkpoint(folder: Path) -> bool:
-    """Whether a directory holds what `save_speech_checkpoint` writes."""
+    """Whether a directory holds what `save_speech_checkpoint` writes, or a network of sound."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False  # whoever reads it next says what is wrong
-    own = config.get("affectrt") if isinstance(config, dict) else None
-    return isinstance(own, dict) and own.get("modality") == "speech"
+    if not isinstance(config, dict) or find_graph(folder) is not None:
+        return False
+    return _is_own(config) or is_audio_classifier(config)
+
+
+def load_speech(path: Path) -> SpeechCheckpoint:
+    """A checkpoint of the recipe or an audio classifier of transformers, checked to be one that a
+    manifest can describe."""
+    refuse_foreign(path)
+    config = read_json(path / "config.json")
+    load = load_speech_checkpoint if _is_own(config) else load_audio_classifier
+    checkpoint = replace(load(path), path=path)
+    check_heads(path / "config.json", checkpoint.heads, ("audio",))
+    return checkpoint
+
+
+def engines_of(
+    checkpoint: SpeechCheckpoint, precision: str, engines: Sequence[str] | None
+) -> tuple[str, ...]:
+    """What the product runs on; the native engine where nothing is asked and it computes the
+    network.
+
+    Raises:
+        ExportError: an engine or a precision that is not done.
+    """
+    if precision in ("int8-static", "int4"):
+        raise ExportError(f"{precision!r} is for models of text alone; use 'int8'")
+    own = isinstance(checkpoint.model, SpeechEncoder)
+    if own and engines is not None and set(engines) != {"native"}:
+        raise ExportError(
+            "a checkpoint of the speech recipe runs on the native engine alone; use 'native'"
+        )
+    native = own or as_speech_encoder(checkpoint) is not None
+    chosen = tuple(engines or (("native",) if native else ("onnxruntime",)))
+    if not native and ("native" in chosen or precision == "int8-accurate"):
+        raise ExportError(
+            f"{checkpoint.path}: the native engine does not compute this {checkpoint.family} "
+            "classifier (it does Whisper's without use_weighted_layer_sum); use the engine "
+            "'onnxruntime', in 'fp32' or 'int8'"
+        )
+    if "onnxruntime" in chosen and precision not in ("fp32", "int8"):
+        raise ExportError(
+            f"{checkpoint.path}: audio classifiers are exported to onnxruntime in 'fp32' or "
+            f"'int8', not in {precision!r}"
+        )
+    return chosen
 
 
 def export_speech(
     source: Path,
-    target: Path,
+    target: Target,
     *,
     precision: str,
     data: Path | None,
     name: str | None,
-    overwrite: bool,
     step: Callable[[str], object],
     engines: Sequence[str] | None,
-    enforce_bars: bool,
     recipe: str,
     command: str,
-    seal: Callable[[dict[str, Any]], None] | None,
 ) -> SpeechParityReport:
-    """As `export_checkpoint`, of a speech checkpoint; runs on the native engine alone."""
-    if engines is not None and set(engines) != {"native"}:
-        raise ExportError("a speech checkpoint runs on the native engine alone; use 'native'")
+    """As `export_checkpoint`, of a speech checkpoint."""
     step("read the checkpoint")
-    loaded = replace(load_speech_checkpoint(source), path=source)
-    check_heads(source / "config.json", loaded.heads, ("audio",))
+    loaded = load_speech(source)
+    chosen = engines_of(loaded, precision, engines)
     rows = _rows(data, loaded)
-    step("write the native engine's weights")
-    files: dict[str, bytes | Path] = dict(write_speech_model(loaded.model, precision))
+    files: dict[str, bytes | Path] = {"config.json": (source / "config.json").read_bytes()}
     preprocessor = source / "preprocessor_config.json"
     if preprocessor.is_file():
         files["preprocessor_config.json"] = preprocessor.read_bytes()
+    if "onnxruntime" in chosen:
+        step("trace to ONNX and check the graph against torch")
+        files["model.onnx"] = speech_graph(loaded, precision)
+    if "native" in chosen:
+        step("write the native engine's weights")
+        own = isinstance(loaded.model, SpeechEncoder)
+        encoder: Any = loaded.model if own else as_speech_encoder(loaded)
+        files |= write_speech_model(encoder, precision)
     manifest = make_speech_manifest(
         loaded, name=name, precision=precision, recipe=recipe, entries=tuple(files)
     )
@@ -75,57 +121,43 @@ def export_speech(
             rows,
             name=manifest["name"],
             precision=precision,
-            backends=("native",),
+            backends=chosen,
             command=command,
         )
-    if enforce_bars and not report.passed:
-        raise ExportError(_refusal(report, f"{target} is not written"))
-    manifest["parity"] = report.to_dict()
-    add_parity_metrics(manifest, report.heads, report.data, report.data_sha256)
-    step("write the model file")
-    write_bundle(target, manifest, files, overwrite=overwrite, seal=seal)
-    return report
+    return write_product(report, manifest, files, target, step)
 
 
 def verify_speech(
-    file: Path, source: Path, *, data: Path | None, command: str
+    file: Path,
+    source: Path,
+    *,
+    data: Path | None,
+    command: str,
+    certificates: Sequence[Path],
 ) -> SpeechParityReport:
     """As `verify`, of a speech checkpoint."""
     manifest = read_manifest(file)
-    loaded = replace(load_speech_checkpoint(source), path=source)
+    loaded = load_speech(source)
     same_heads(manifest, loaded)
-    notes = []
-    if manifest.get("source", {}).get("sha256") not in (None, loaded.source_sha256):
-        notes.append(
-            "the model file names other weights as its source (SHA-256 "
-            f"{str(manifest['source']['sha256'])[:12]}..., here {loaded.source_sha256[:12]}...)"
-        )
     report = measure_speech(
         file,
         loaded,
         _rows(data, loaded),
         name=str(manifest["name"]),
         precision=str(manifest["model"]["precision"]),
-        backends=("native",),
+        backends=backends_of(manifest),
         command=command,
-        notes=notes,
+        notes=source_notes(manifest, loaded),
     )
-    return replace(report, differences=differences(manifest.get("parity"), report.to_dict()))
+    return verified(report, manifest, file, source, certificates)
 
 
-def speech_refusal(report: SpeechParityReport, file: Path, source: Path) -> str:
-    """What `verify` says of a product beyond the bars."""
-    return _refusal(report, f"{file} does not give {source}'s answers")
+def _is_own(config: dict[str, Any]) -> bool:
+    own = config.get("affectrt")
+    return isinstance(own, dict) and own.get("modality") == "speech"
 
 
 def _rows(data: Path | None, checkpoint: SpeechCheckpoint) -> SpeechData:
     if data is None:
         return builtin_sounds(checkpoint.sample_rate, checkpoint.max_seconds)
     return read_speech_data(data, checkpoint.heads, checkpoint.sample_rate, checkpoint.max_seconds)
-
-
-def _refusal(report: SpeechParityReport, what: str) -> str:
-    return (
-        f"{what}, since it is beyond the bars: {'; '.join(report.failures)}."
-        f"{ADVICE.get(report.precision, '')}"
-    )

@@ -1,6 +1,6 @@
-"""Token classifiers of Hugging Face as heads of `token_labels`.
+"""Token classifiers of transformers as heads of `token_labels`; models that answer questions.
 
-Such a head has the labels ``O``, then ``B-kind`` and ``I-kind`` of each kind; a checkpoint has them
+A head of token labels has ``O``, then ``B-kind`` and ``I-kind`` of each kind; a checkpoint has them
 in any order, or without ``B-`` (then a span begins where the kind changes), or with plain tags.
 What is missing gets a logit that never wins. Rows of the classifier are put in order, so that the
 encoder and everything before stay as they are.
@@ -60,11 +60,12 @@ def as_pooled(model: Any, base: str, spec: HeadSpec, order: Sequence[int]) -> Po
     """An encoder with a head of tokens that answers as a token classifier does.
 
     Args:
-        model: of transformers, whose classifier reads the last hidden states.
+        model: of transformers, whose classifier, or `qa_outputs`, reads the last hidden states.
         base: the attribute that its encoder is.
     """
     pooled = PooledEncoder(getattr(model, base), [spec], "mean").eval()
-    weight, bias = arranged(model.classifier.weight.detach(), model.classifier.bias.detach(), order)
+    last = model.qa_outputs if hasattr(model, "qa_outputs") else model.classifier
+    weight, bias = arranged(last.weight.detach(), last.bias.detach(), order)
     pooled.heads[spec.name].load_state_dict({"weight": weight, "bias": bias})
     return pooled
 
@@ -88,3 +89,19 @@ class ArrangedTokens(nn.Module):
         extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         logits = self.classifier(input_ids, attention_mask=attention_mask, **extra).logits
         return {self.output: logits[..., self.order] * self.kept + self.never}
+
+
+class Answers(nn.Module):
+    """A question answering model with more than one layer behind the encoder, as it is."""
+
+    def __init__(self, model: Any, spec: HeadSpec) -> None:
+        super().__init__()
+        self.classifier, self.output = model, spec.output
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """``float32 [batch, tokens, 2]``, start and end, by output name."""
+        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        found = self.classifier(input_ids, attention_mask=attention_mask, **extra)
+        return {self.output: torch.stack([found.start_logits, found.end_logits], dim=-1)}

@@ -43,8 +43,8 @@ def read_tokenizer(checkpoint: LoadedCheckpoint) -> Tokenizer:
 
 
 def encode_inputs(data: ParityData) -> list[Any]:
-    """The rows as `tokenizers` takes them: texts, and pairs as tuples."""
-    return [row.text if row.pair is None else (row.text, row.pair) for row in data.rows]
+    """The rows as `tokenizers` takes them: texts, and pairs as tuples, a question first."""
+    return [first if second is None else (first, second) for first, second in data.segments()]
 
 
 def tokenizer_note(

@@ -175,16 +175,24 @@ def make_config(
 
 
 def write_random_checkpoint(
-    folder: Path, family: str, labels: Sequence[str] = LABELS, problem_type: str | None = None
+    folder: Path,
+    family: str,
+    labels: Sequence[str] = LABELS,
+    problem_type: str | None = None,
+    *,
+    kind: str = "SequenceClassification",
+    max_tokens: int = MAX_TOKENS,
 ) -> Path:
-    """A randomly initialised classifier, with weights wide enough for answers that differ."""
+    """A randomly initialised ``AutoModelFor<kind>``, with weights wide enough for answers that
+    differ."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
     torch.manual_seed(7)
     tokenizer = make_tokenizer(family)
     config = make_config(family, tokenizer, labels, problem_type)
-    model = AutoModelForSequenceClassification.from_config(config).eval()
+    config.max_position_embeddings += max_tokens - MAX_TOKENS
+    model = getattr(transformers, f"AutoModelFor{kind}").from_config(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:

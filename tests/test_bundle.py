@@ -143,6 +143,7 @@ def test_schema_is_a_schema() -> None:
     "features",
     [
         {"kind": "whisper_log_mel", "num_mels": 80},
+        {"kind": "whisper_log_mel", "num_mels": 80, "frames": 3000},
         {"kind": "waveform", "normalise": True},
         {"kind": "fbank", "num_mels": 128},
         {"kind": "fbank", "num_mels": 128, "window": "hanning", "scale": 32768, "frames": 1024}

@@ -207,13 +207,18 @@ std::vector<int32_t> values_of(const IntArray& array, const char* name) {
   return {array.data(), array.data() + array.size()};
 }
 
-// (ids, type_ids, a_tokens, a_offsets or None) of each pass.
+// (ids, type_ids, a_tokens, a_offsets or None) of each pass, or with a_first behind them.
 std::vector<TokenRow> passes_of(py::handle list) {
   std::vector<TokenRow> rows;
   for (const py::object& item : items_of(list, "passes")) {
-    const auto [ids, types, a_tokens, offsets] =
-        item.cast<std::tuple<IntArray, IntArray, int32_t, py::object>>();
     TokenRow row;
+    py::sequence given = item.cast<py::sequence>();
+    if (given.size() == 5) {
+      row.a_first = given[4].cast<int32_t>();
+      given = given[py::slice(0, 4, 1)].cast<py::sequence>();
+    }
+    const auto [ids, types, a_tokens, offsets] =
+        given.cast<std::tuple<IntArray, IntArray, int32_t, py::object>>();
     row.ids = values_of(ids, "ids");
     row.type_ids = values_of(types, "type_ids");
     row.a_tokens = a_tokens;

@@ -45,8 +45,8 @@ constexpr std::pair<const char*, Task> kTasks[] = {
     {"token_flags", Task::kTokenFlags},
 };
 constexpr std::pair<const char*, HeadInput> kInputs[] = {
-    {"text", HeadInput::kText},   {"turn", HeadInput::kTurn},   {"cause", HeadInput::kCause},
-    {"reply", HeadInput::kReply}, {"audio", HeadInput::kAudio},
+    {"text", HeadInput::kText},   {"turn", HeadInput::kTurn},         {"cause", HeadInput::kCause},
+    {"reply", HeadInput::kReply}, {"question", HeadInput::kQuestion}, {"audio", HeadInput::kAudio},
 };
 constexpr std::pair<const char*, FeatureKind> kFeatures[] = {
     {"whisper_log_mel", FeatureKind::kWhisperLogMel},
@@ -162,6 +162,11 @@ void check_input(const JsonField& field, bool speech, const Head& head) {
     field.fail(speech ? "a head of a speech model has the key 'input': \"audio\""
                       : "a head of a text model cannot read \"audio\"");
   }
+  if (head.input == HeadInput::kQuestion && !reads_tokens(head.task)) {
+    field.fail(std::string("only a head that reads tokens looks for the answer to a question, and "
+                           "its task is ") +
+               task_name(head.task));
+  }
   if (speech && reads_tokens(head.task)) {
     field.fail(std::string("a clip has no tokens, so that no head can have the task ") +
                task_name(head.task));
@@ -244,9 +249,6 @@ void read_fbank(const JsonField& field, AudioInput* audio) {
   if (const auto scale = field.find("scale")) {
     audio->scale = static_cast<float>(scale->number(kLeastDeviation, kMaxValue));
   }
-  if (const auto frames = field.find("frames")) {
-    audio->frames = static_cast<uint32_t>(frames->integer(1, kMaxFrames));
-  }
   if (const auto mean = field.find("mean")) {
     audio->mean = static_cast<float>(mean->number(-kMaxValue, kMaxValue));
   }
@@ -267,6 +269,9 @@ AudioInput read_audio(const JsonField& field) {
     return audio;
   }
   audio.num_mels = static_cast<uint32_t>(features.at("num_mels").integer(1, kMaxMels));
+  if (const auto frames = features.find("frames")) {
+    audio.frames = static_cast<uint32_t>(frames->integer(1, kMaxFrames));
+  }
   if (audio.kind == FeatureKind::kFbank) {
     read_fbank(features, &audio);
   } else if (const JsonField rate = field.at("sample_rate"); audio.sample_rate != 16'000) {

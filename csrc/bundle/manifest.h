@@ -29,9 +29,9 @@ constexpr bool reads_tokens(Task task) {
   return task == Task::kSpan || task == Task::kTokenLabels || task == Task::kTokenFlags;
 }
 
-// What stands beside the text that is judged, as `affectrt.export.recipes.multitask` has it; or, of
-// every head of a speech model, a clip of sound.
-enum class HeadInput { kText, kTurn, kCause, kReply, kAudio };
+// What stands beside the text that is judged, as `affectrt.export.recipes.multitask` has it, or a
+// question to it, which then stands first; or, of every head of a speech model, a clip of sound.
+enum class HeadInput { kText, kTurn, kCause, kReply, kQuestion, kAudio };
 const char* input_name(HeadInput input);
 
 // What a speech model reads of a clip.
@@ -48,11 +48,12 @@ struct AudioInput {
   FeatureKind kind = FeatureKind::kWhisperLogMel;
   uint32_t num_mels = 0;   // not of a waveform
   bool normalise = false;  // waveform: to mean 0 and variance 1 of each clip
-  // Fbank: Kaldi's options of these names; filled with zeros or cut to `frames` (0: as it is), and
-  // then (x - mean) / deviation.
+  // Log-mels of the clip filled with silence or cut to so many frames, fbank itself filled with
+  // zeros or cut; 0: as it is.
+  uint32_t frames = 0;
+  // Fbank: Kaldi's options of these names, and then (x - mean) / deviation.
   std::string window = "povey";
   float scale = 1.0F;
-  uint32_t frames = 0;
   float mean = 0.0F;
   float deviation = 1.0F;
 

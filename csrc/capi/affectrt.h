@@ -186,7 +186,8 @@ typedef struct affectrt_head_info {
   float temperature;  /* score = activation(logit / temperature) */
   float unsure_below; /* bound on the best score; negative where there is none */
   /* "text", "turn": texts are answered. "cause", "reply": a turn is judged in the light of others,
-   * so that only pairs are answered, by affectrt_model_predict(). ABI 1.1. */
+   * "question": the answer to it is looked for in a text, so that only pairs are answered, by
+   * affectrt_model_predict(). ABI 1.1. */
   const char* input;
 } affectrt_head_info;
 #define AFFECTRT_HEAD_INFO_INIT \

@@ -36,7 +36,9 @@ int32_t ClipFeatures::compute(const float* samples, size_t count, ThreadPool* po
   const bool whisper = input_.kind == FeatureKind::kWhisperLogMel;
   const FrameSettings& settings = frames_->settings();
   const auto given = static_cast<int64_t>(count);
-  const auto least = static_cast<int64_t>(whisper ? settings.shift : settings.length);
+  // Whisper hears the silence that a clip is filled up with; Kaldi's frames are filled up below.
+  const auto least = static_cast<int64_t>(
+      whisper ? size_t{std::max(input_.frames, 1U)} * settings.shift : settings.length);
   const int64_t total = std::max(given, least);
   const ClipView clip{samples, 0, given, total};
   int64_t frames = frames_->frame_count(total);

@@ -21,8 +21,8 @@ class ClipFeatures {
   size_t width() const { return frames_ ? frames_->columns() : 1; }
 
   // Frames [result, width()] of a clip of finite samples at the model's rate, at least one of
-  // each. Those of a clip that is shorter than a frame asks for are of the clip with silence behind
-  // it. The same to the bit with any `pool`, which may be null.
+  // each. Those of a clip that is shorter than a frame, or Whisper's filled up, asks for are of the
+  // clip with silence behind it. The same to the bit with any `pool`, which may be null.
   int32_t compute(const float* samples, size_t count, ThreadPool* pool,
                   std::vector<float>* features) const;
 

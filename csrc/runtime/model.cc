@@ -108,7 +108,7 @@ struct PackedBatch {
     ids.insert(ids.end(), row.ids.begin(), row.ids.end());
     type_ids.insert(type_ids.end(), row.type_ids.begin(), row.type_ids.end());
     row_begin.push_back(static_cast<int32_t>(ids.size()));
-    judged.push_back(1 + row.a_tokens);
+    judged.push_back(row.a_first + row.a_tokens);
   }
   TokenBatch view() const {
     return {ids.data(), type_ids.data(), row_begin.data(),
@@ -153,14 +153,32 @@ void check_pass(const TokenRow& pass, size_t row, uint32_t max_tokens) {
   if (pass.type_ids.size() != pass.ids.size()) {
     fail(ids + " tokens, but " + std::to_string(pass.type_ids.size()) + " token types");
   }
-  if (pass.a_tokens < 0 || static_cast<size_t>(pass.a_tokens) >= pass.ids.size()) {
+  if (pass.a_first < 1 || pass.a_tokens < 0 ||
+      int64_t{pass.a_first} + int64_t{pass.a_tokens} > static_cast<int64_t>(pass.ids.size())) {
     fail(ids + " tokens; " + std::to_string(pass.a_tokens) +
-         " of them behind the first cannot be those of its text");
+         (pass.a_first == 1 ? " of them behind the first"
+                            : " of them from number " + std::to_string(pass.a_first)) +
+         " cannot be those of its text");
   }
   if (!pass.a_offsets.empty() && pass.a_offsets.size() != static_cast<size_t>(pass.a_tokens)) {
     fail(std::to_string(pass.a_offsets.size()) + " offsets for the " +
          std::to_string(pass.a_tokens) + " tokens of its text");
   }
+}
+
+// Of logits of the first tokens of each row, up to A's last, those of [CLS] and A.
+std::vector<float> without_question(const std::vector<TokenRow>& rows, size_t width,
+                                    const std::vector<float>& logits) {
+  std::vector<float> own;
+  const float* row_logits = logits.data();
+  for (const TokenRow& row : rows) {
+    const size_t first = static_cast<size_t>(row.a_first) * width;
+    const size_t end = first + static_cast<size_t>(row.a_tokens) * width;
+    own.insert(own.end(), row_logits, row_logits + width);
+    own.insert(own.end(), row_logits + first, row_logits + end);
+    row_logits += end;
+  }
+  return own;
 }
 
 // Where the spans' characters are.
@@ -222,6 +240,9 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const Bundle> bundle,
     if (head.input == HeadInput::kText || head.input == HeadInput::kTurn) {
       model->text_heads_.push_back(static_cast<int32_t>(model->head_outputs_.size()));
     }
+    if (head.input == HeadInput::kQuestion) {
+      model->question_heads_.push_back(static_cast<int32_t>(model->head_outputs_.size()));
+    }
     model->head_outputs_.push_back(static_cast<size_t>(output - outputs.begin()));
   }
   return model;
@@ -258,22 +279,37 @@ std::vector<int32_t> Model::checked_heads(const Wanted& wanted,
 }
 
 Prediction Model::predict(const std::vector<TextInput>& inputs, const Wanted& wanted) const {
-  std::vector<int32_t> heads = checked_heads(wanted, text_heads_);
+  std::vector<int32_t> heads =
+      checked_heads(wanted, text_heads_.empty() ? question_heads_ : text_heads_);
   if (heads.empty() && !wanted.embeddings) {
     throw Error(ErrorKind::kInput, "no head of '" + bundle_->path() +
                                        "' reads a text alone; its heads read turns of a "
                                        "conversation");
   }
+  const auto input_of = [&](int32_t head) {
+    return manifest().heads[static_cast<size_t>(head)].input;
+  };
+  const auto asks = [&](int32_t head) { return input_of(head) == HeadInput::kQuestion; };
+  const bool pair_first = std::any_of(heads.begin(), heads.end(), asks);
   for (const int32_t index : heads) {
     const Head& head = manifest().heads[static_cast<size_t>(index)];
+    if (pair_first && !asks(index)) {
+      throw Error(ErrorKind::kInput,
+                  "head '" + head.name +
+                      "' reads no questions, as others that are asked with it do; ask it in a call "
+                      "of its own");
+    }
     if (head.input == HeadInput::kText || head.input == HeadInput::kTurn) continue;
     const auto lone = std::find_if(inputs.begin(), inputs.end(),
                                    [](const TextInput& input) { return !input.pair; });
     if (lone == inputs.end()) continue;
     throw Error(ErrorKind::kInput,
-                "text " + std::to_string(lone - inputs.begin()) + ": head '" + head.name +
-                    "' judges a text in the light of a conversation (input '" +
-                    input_name(head.input) + "'), so a text alone cannot be answered");
+                "text " + std::to_string(lone - inputs.begin()) + ": head '" + head.name + "' " +
+                    (pair_first ? "looks in a text for the answer to a question"
+                                : "judges a text in the light of a conversation") +
+                    " (input '" + input_name(head.input) +
+                    "'), so a text alone cannot be answered" +
+                    (pair_first ? "; give the question as its pair" : ""));
   }
   if (inputs.size() > static_cast<size_t>(INT32_MAX)) {
     throw Error(ErrorKind::kInput, std::to_string(inputs.size()) + " texts are too many at once");
@@ -291,7 +327,8 @@ Prediction Model::predict(const std::vector<TextInput>& inputs, const Wanted& wa
 
   std::function<bool()> keep_going;
   if (wanted.progress) keep_going = [&] { return wanted.progress(0, inputs.size()); };
-  const TokenRowOptions options = {row_limit, truncate_left_, num_threads_, reads_tokens(heads)};
+  const TokenRowOptions options = {row_limit, truncate_left_, num_threads_, reads_tokens(heads),
+                                   pair_first};
   return answer(tokenize_rows(*tokenizer_, inputs, options, keep_going), std::move(heads), wanted);
 }
 
@@ -320,7 +357,8 @@ Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t>
   std::vector<int32_t> lengths;
   lengths.reserve(rows.size());
   std::vector<int32_t> row_begin(1, 0);
-  std::vector<int32_t> token_begin(1, 0);
+  std::vector<int32_t> judged_begin(1, 0);  // of what the backend gives: tokens up to A's last
+  std::vector<int32_t> token_begin(1, 0);   // of [CLS] and A
   for (const TokenRow& row : rows) {
     if (const auto absent = backend_->absent_token(row.ids)) {
       fail_absent(static_cast<size_t>(&row - rows.data()), *absent);
@@ -330,6 +368,7 @@ Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t>
     prediction.token_counts.push_back(std::max(row.full_count, length));
     prediction.truncated.push_back(length < row.full_count ? 1 : 0);
     row_begin.push_back(row_begin.back() + 1);
+    judged_begin.push_back(judged_begin.back() + row.a_first + row.a_tokens);
     token_begin.push_back(token_begin.back() + 1 + row.a_tokens);
   }
 
@@ -343,7 +382,7 @@ Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t>
     if (known == outputs.end()) {
       const OutputInfo& info = backend_->outputs()[output];
       outputs.push_back(output);
-      collected.emplace_back(info.kind == OutputKind::kToken ? token_begin : row_begin,
+      collected.emplace_back(info.kind == OutputKind::kToken ? judged_begin : row_begin,
                              static_cast<size_t>(info.width));
     }
     return index;
@@ -371,7 +410,13 @@ Prediction Model::answer(const std::vector<TokenRow>& rows, std::vector<int32_t>
   }
 
   std::vector<std::vector<float>> logits;
-  for (Collected& one : collected) logits.push_back(one.take());
+  for (size_t k = 0; k < collected.size(); ++k) {
+    logits.push_back(collected[k].take());
+    const OutputInfo& info = backend_->outputs()[outputs[k]];
+    if (info.kind == OutputKind::kToken && judged_begin.back() != token_begin.back()) {
+      logits.back() = without_question(rows, static_cast<size_t>(info.width), logits.back());
+    }
+  }
   for (size_t k = 0; k < heads.size(); ++k) {
     const Head& head = manifest().heads[static_cast<size_t>(heads[k])];
     std::vector<float>& own = logits[of_head[k]];

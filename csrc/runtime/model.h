@@ -55,7 +55,9 @@ class Model {
   // Rows are answered in the caller's order; inside they are sorted by length into batches of at
   // most max_batch_tokens. Without wanted.heads, the heads of text_heads() answer. An error that
   // lies in one text names it as "text <row>: ...". Heads whose input is a cause or a reply answer
-  // for pairs alone, whose second text is then what they are judged in the light of.
+  // for pairs alone, whose second text is then what they are judged in the light of, and those that
+  // look for the answer to a question for texts with that question as their pair; the latter answer
+  // where none are wanted and no head reads texts.
   Prediction predict(const std::vector<TextInput>& inputs, const Wanted& wanted) const;
 
   // The same for passes that are ready. Without wanted.heads all answer. Error(kInput) names the
@@ -86,6 +88,7 @@ class Model {
   std::unique_ptr<const Backend> backend_;
   std::vector<size_t> head_outputs_;  // index into backend().outputs() of each head
   std::vector<int32_t> text_heads_;
+  std::vector<int32_t> question_heads_;
   int32_t max_batch_tokens_ = 0;
   int num_threads_ = 1;  // for encoding texts
   bool truncate_left_ = false;

@@ -26,18 +26,22 @@ std::vector<int32_t> narrowed(const std::vector<uint32_t>& values) {
   return result;
 }
 
-void read_a(const Encoding& encoding, TokenRow* row) {
+// `segment`: which of the two A is.
+void read_a(const Encoding& encoding, int32_t segment, TokenRow* row) {
+  size_t first = 1;
   for (size_t i = 0; i < encoding.ids.size(); ++i) {
-    if (encoding.sequence_ids[i] != 0) continue;
+    if (encoding.sequence_ids[i] != segment) continue;
+    if (row->a_offsets.empty() && segment != 0) first = i;
     row->a_offsets.push_back(encoding.offsets[i]);
-    if (i != row->a_offsets.size()) {
+    if (i + 1 != first + row->a_offsets.size() || encoding.sequence_ids[0] >= 0) {
       throw Error(ErrorKind::kUnsupported,
                   "token " + std::to_string(i) + " is number " +
                       std::to_string(row->a_offsets.size()) +
                       " of the text; heads that read tokens need a tokenizer that puts exactly one "
-                      "special token before a text");
+                      "special token before the first text");
     }
   }
+  row->a_first = static_cast<int32_t>(std::max<size_t>(first, 1));
   row->a_tokens = static_cast<int32_t>(row->a_offsets.size());
 }
 
@@ -45,7 +49,10 @@ TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
                       const TokenRowOptions& wanted) {
   EncodeOptions options;
   options.with_offsets = wanted.with_a;
-  Encoding encoding = tokenizer.encode(input.text, input.pair, options);
+  const bool swapped = wanted.pair_first && input.pair.has_value();
+  const std::string_view first = swapped ? *input.pair : input.text;
+  const auto second = swapped ? std::optional<std::string_view>(input.text) : input.pair;
+  Encoding encoding = tokenizer.encode(first, second, options);
   TokenRow row;
   if (encoding.ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     throw Error(ErrorKind::kInput, std::to_string(encoding.ids.size()) + " tokens are too many");
@@ -57,7 +64,7 @@ TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
     options.truncation = Truncation::kLongestFirst;
     options.max_tokens = wanted.max_tokens;
     options.truncate_left = wanted.truncate_left;
-    encoding = tokenizer.encode(input.text, input.pair, options);
+    encoding = tokenizer.encode(first, second, options);
   }
   if (encoding.ids.empty()) {
     throw Error(ErrorKind::kInput,
@@ -66,7 +73,7 @@ TokenRow tokenize_row(const Tokenizer& tokenizer, const TextInput& input,
   }
   row.ids = narrowed(encoding.ids);
   row.type_ids = narrowed(encoding.type_ids);
-  if (wanted.with_a) read_a(encoding, &row);
+  if (wanted.with_a) read_a(encoding, swapped ? 1 : 0, &row);
   return row;
 }
 

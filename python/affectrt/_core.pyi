@@ -144,13 +144,21 @@ class Model(metaclass=pybind11_type):
         self,
         passes: Sequence[
             tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], int, npt.NDArray[np.int32] | None]
+            | tuple[
+                npt.NDArray[np.int32],
+                npt.NDArray[np.int32],
+                int,
+                npt.NDArray[np.int32] | None,
+                int,
+            ]
         ],
         heads: Sequence[int] | None = None,
         progress: Callable[[int, int], object] | None = None,
         embeddings: bool = False,
     ) -> Prediction:
         """Passes that are ready: (ids [n], type_ids [n], tokens of A, their character offsets
-        [a_tokens, 2] or None). `heads` None, or [] without `embeddings`: all."""
+        [a_tokens, 2] or None), or with where A begins behind these, 1 where it is not said.
+        `heads` None, or [] without `embeddings`: all."""
     def decode(self, head: int, logits: npt.NDArray[np.float32]) -> HeadScores: ...
     @property
     def identity(self) -> str: ...

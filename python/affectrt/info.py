@@ -23,7 +23,9 @@ class HeadInfo:
     thresholds: tuple[float, ...] | None  # one per label, in [0, 1]; None where there are none
     temperature: float  # score = activation(logit / temperature)
     unsure_below: float | None
-    input: str  # a "text", a "turn", a turn as "cause" or before a "reply"; of speech, "audio"
+    # A "text", a "turn", a turn as "cause" or before a "reply", a text with a "question"; of
+    # speech, "audio"
+    input: str
     ranges: tuple[tuple[float, float], ...] | None  # regression: lowest and highest of each label
     margin: float | None  # span heads: by how much a span must beat "no answer"
     layer: int | None  # how many layers it reads behind, 0: the embeddings; None: all

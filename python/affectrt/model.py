@@ -139,7 +139,9 @@ class Model(LoadedModel):
         `heads` are the names of those that shall answer, in that order; if not given, all that
         judge a text or a turn (`info.heads[i].input`), a text alone being a turn without history.
         Heads that judge a turn as a cause, or before a reply, answer in a conversation; here they
-        can be named for pairs whose second text is the context, as they were trained on it.
+        can be named for pairs whose second text is the context, as they were trained on it. Those
+        that look for answers (input "question") take pairs `(text, question)`; a model that has no
+        others is asked without naming them.
         `progress(rows_done, rows_total)` is called between batches; what it raises ends the call.
 
         Raises `InputError`, naming the row, for what is not text, for empty texts and for lone

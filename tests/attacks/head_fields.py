@@ -26,6 +26,7 @@ HEAD_LIES: list[tuple[str, str, dict[str, Any]]] = [
     ("input-list", "input", {"input": ["turn"]}),
     ("input-long", "input", {"input": "t" * 100_000}),
     ("input-newer", r"input: is \"smell\"", {"input": "smell"}),
+    ("question-of-labels", "only a head that reads tokens", {"input": "question"}),
     ("layer-negative", "layer: is -1", {"layer": -1}),
     ("layer-huge", "layer", {"layer": 2**63}),
     ("layer-half", "layer: is 0.5", {"layer": 0.5}),

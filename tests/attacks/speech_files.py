@@ -47,6 +47,8 @@ def speech_attacks() -> Iterator[Attack]:
     yield edit("kind", "whisper_log_mel", *features, "kind", to="mfcc")
     for mels in (0, 257, 1 << 33, "80"):
         yield edit(f"mels-{mels}", "num_mels", *features, "num_mels", to=mels)
+    filled = {"kind": "whisper_log_mel", "num_mels": 80, "frames": 0}
+    yield edit("frames-of-whisper", "frames", *features, to=filled)
     yield edit("waveform", "normalise", *features, to={"kind": "waveform", "normalise": 1})
     for key, value in (
         ("window", "kaiser"),

@@ -48,11 +48,13 @@ def render(turns: Sequence[Turn]) -> str:
 
 @dataclass(frozen=True)
 class Pass:
-    """One row: token ids with their segments. A's tokens stand at ``1 .. 1 + a_tokens``."""
+    """One row: token ids with their segments. A's tokens stand at ``a_first .. a_first +
+    a_tokens``; behind B where that is a question."""
 
     ids: Ids
     types: Ids
     a_tokens: int
+    a_first: int = 1
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,8 +13,9 @@ from .exporting import add_source_arguments, existing, source_of
 SUMMARY = "make a model file of a fine-tuned checkpoint"
 DESCRIPTION = """\
 Turns a local checkpoint into one .affect file, checks it against the checkpoint, and keeps the
-report in the file. Taken are sequence and token classifiers of Hugging Face, LoRA adapters,
-encoders with a linear probe, and existing ONNX models. Needs: pip install "affectrt[export]"
+report in the file. Taken are sequence, token and audio classifiers and question answering models
+of Hugging Face, LoRA adapters, encoders with a linear probe, and existing ONNX models.
+Needs: pip install "affectrt[export]"
 """
 
 
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CC,CC",
         help="put TensorRT-RTX engines for these GPU compute capabilities (8.6,8.9,12.0) in as "
         "well; with --precision fp32 --engine onnxruntime",
+    )
+    parser.add_argument(
+        "--via",
+        choices=("torch", "optimum"),
+        default="torch",
+        help='what makes the ONNX graph; optimum needs pip install "affectrt[optimum]"',
     )
     bars = parser.add_mutually_exclusive_group()
     bars.add_argument(
@@ -153,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=args.calibration,
         smooth=args.smooth,
         tensorrt=args.tensorrt.split(",") if args.tensorrt else (),
+        via=args.via,
         certificates=[Path(file) for file in args.certificate],
         sign_key=args.sign_key,
         prune_vocabulary=corpus,

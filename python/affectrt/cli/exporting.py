@@ -59,6 +59,7 @@ class ExportModule(Protocol):
         calibration: str = ...,
         smooth: float | None = ...,
         tensorrt: Sequence[str] = ...,
+        via: str = ...,
         certificates: Sequence[Path] = ...,
         sign_key: str | None = ...,
         prune_vocabulary: Path | None = ...,

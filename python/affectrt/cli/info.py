@@ -121,6 +121,7 @@ _READS = {
     "turn": "a turn, in the light of those before it",
     "cause": "a turn that may have caused the emotion of a later one",
     "reply": "a turn, in the light of who will answer it",
+    "question": "a text, for the answer to a question",
     "audio": "a clip of sound",
 }
 _TELLS_OF_ROWS = ("data", "data_sha256", "split", "rows", "backend")
