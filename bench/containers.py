@@ -60,6 +60,8 @@ def outcome(test: str) -> tuple[str, float]:
         command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *command]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begin
+    if "(Not Run)" in done.stdout:
+        return "not built: cmake --build --preset dev", seconds
     skipped = re.search(r"^SKIPPED.*?: (.*)$", done.stdout, flags=re.M)
     if done.returncode != 0 or "No tests were found" in done.stderr:
         return f"FAILED ({done.returncode})", seconds
