@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -51,7 +50,7 @@ def write_models(checkpoint: Path, corpus: Path, precision: str, folder: Path) -
         )
         write_bundle(folder / f"{name}.affect", manifest, files)
     write_rows(folder / "pruned.affect.rows", others)
-    return vocabulary.to_manifest()
+    return {**vocabulary.to_manifest(others), "source": loaded.source_sha256}
 
 
 def answers(path: Path, texts: list[str]) -> dict[str, np.ndarray]:
@@ -107,11 +106,11 @@ def main() -> None:
             {name: values[is_covered] for name, values in whole.items()},
             answers(folder / "pruned.affect", alone),
         )
-    command = shlex.join(["python", "-m", "bench.vocabulary", *sys.argv[1:]])
     lines = [
         "# A vocabulary pruned to GoEmotions",
         "",
-        f"`{command}` (affectrt {affectrt.__version__}, {machine()['date']}).",
+        f"`python -m bench.vocabulary --checkpoint {args.checkpoint.name} --data DIR` (weights "
+        f"{told['source'][:16]}, affectrt {affectrt.__version__}, {machine()['date']}).",
         "",
         f"{told['kept']:,} of {told['of']:,} tokens are kept: those of {told['corpus_texts']:,} "
         f"training texts, special ones, single letters and affectrt's own words. {args.precision}.",

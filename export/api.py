@@ -15,7 +15,7 @@ import numpy as np
 
 from affectrt import _core
 from affectrt.errors import ExportError, UnsupportedError
-from affectrt.proof import PublicKey, check_signature
+from affectrt.proof import PublicKey, check_rows, check_signature
 
 from .bundle import read_manifest, write_bundle
 from .certificate import check_formats
@@ -278,7 +278,7 @@ def export_checkpoint(
             entries=tuple(files),
         )
         if vocabulary is not None:
-            manifest["x-vocabulary"] = vocabulary.to_manifest()
+            manifest["x-vocabulary"] = vocabulary.to_manifest(other_rows)
         if tensorrt:
             step(f"compile for compute capability {', '.join(tensorrt)}")
             graph_bytes = files["model.onnx"]
@@ -343,6 +343,7 @@ def verify(
     check_formats(documents)
     manifest = read_manifest(file)
     _core.verify_bundle(str(file))
+    check_rows(str(file), manifest)
     if public_key is not None:
         check_signature(str(file), manifest, public_key)
     if is_speech_checkpoint(source.path):

@@ -49,14 +49,16 @@ class Vocabulary:
     corpus_sha256: str
     texts: int
 
-    def to_manifest(self) -> dict[str, Any]:
-        """As ``x-vocabulary`` of ``affectrt.json``."""
+    def to_manifest(self, other_rows: bytes) -> dict[str, Any]:
+        """As ``x-vocabulary`` of ``affectrt.json``; `other_rows` is the file that `split_rows` gave
+        as the second."""
         return {
             "kept": len(self.kept),
             "of": self.size,
             "corpus": self.corpus,
             "corpus_sha256": self.corpus_sha256,
             "corpus_texts": self.texts,
+            "rows_sha256": hashlib.sha256(other_rows).hexdigest(),
         }
 
     def lacking(self, rows: Iterable[Sequence[int]]) -> int:

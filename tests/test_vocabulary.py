@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 from test_native import write_model
 
 import affectrt
-from affectrt.errors import ExportError, InputError, ModelFileError, NotFoundError
+from affectrt.errors import ExportError, InputError, ModelFileError, NotFoundError, ProofError
 from affectrt.export import export_checkpoint, verify
 from affectrt.export.bundle import read_manifest
 from affectrt.export.checkpoint import load_checkpoint
@@ -109,6 +109,16 @@ def test_verify_needs_the_rows_of_the_same_export(
     assert f"pruned to {told['kept']} of {told['of']} tokens" in report.notes[0]
     assert f"of the {report.rows} rows need others, which are in one.affect.rows" in report.notes[0]
     assert verify(one, source).differences == ()
+    rows = tmp_path / "one.affect.rows"
+    content = bytearray(rows.read_bytes())
+    affectrt.load(one, require_parity=True)
+    content[8 + int.from_bytes(content[:8], "little")] ^= 1  # of the first row's first value
+    rows.write_bytes(content)
+    affectrt.load(one)  # as of large entries, only a proof reads all of it
+    with pytest.raises(ProofError, match=r"one\.affect\.rows: its SHA-256 is not"):
+        affectrt.load(one, require_parity=True)
+    with pytest.raises(ProofError, match="SHA-256"):
+        verify(one, source)
     (tmp_path / "more.txt").write_text("\n".join([*SEEN, "terrified"]), "utf-8")
     export_checkpoint(source, other, prune_vocabulary=tmp_path / "more.txt")
     shutil.copy(tmp_path / "other.affect.rows", tmp_path / "one.affect.rows")

@@ -23,7 +23,7 @@ from test_native import predict, write_model
 import affectrt
 from affectrt import _core
 from affectrt.errors import ExportError, ModelFileError
-from affectrt.export import export_checkpoint, verify
+from affectrt.export import api, export_checkpoint, verify
 from affectrt.export.checkpoint import LoadedCheckpoint, load_checkpoint
 from affectrt.export.int4_onnx import GROUP, pack_groups, quantised_groups
 from affectrt.export.native_weights import (
@@ -44,6 +44,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Tracing is the slow part: a checkpoint's graph is traced once, and copied."""
+    import onnx_ir as ir
+
+    traced: dict[str, Any] = {}
+    real = api.export_onnx
+
+    def once(checkpoint: Any) -> Any:
+        key = f"{checkpoint.path}:{checkpoint.source_sha256}"
+        if key not in traced:
+            traced[key] = ir.to_proto(real(checkpoint))
+        return ir.from_proto(traced[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "export_onnx", once)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +225,13 @@ def test_what_the_formats_are_not_for(checkpoint: Callable[[str], Path], tmp_pat
         with pytest.raises(ExportError, match=message):
             export_checkpoint(checkpoint("bert"), out, **options)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("precision", list(HALVES))
+def test_speech_in_halves(speech_checkpoint: Path, tmp_path: Path, precision: str) -> None:
+    out = tmp_path / "x.affect"
+    report = export_checkpoint(speech_checkpoint, out, precision=precision, enforce_bars=False)
+    for head in report.heads:
+        assert 0 < head.mean_logit_difference < 2e-2 * max(1.0, head.largest_logit)
+        assert head.max_neighbour_difference == 0.0
+    assert affectrt.load(out).info.precision == precision

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from . import _core
 from .errors import InputError, NotFoundError, ProofError
 from .model import Model
-from .proof import PublicKey, check_proof, check_requirement, check_signature
+from .proof import PublicKey, check_proof, check_requirement, check_rows, check_signature
 
 if TYPE_CHECKING:
     from .speech import SpeechModel
@@ -174,6 +174,7 @@ def _check_proof(core: _core.Model | _core.SpeechModel, options: LoadOptions) ->
                          "proof; `affectrt export` makes a model file of it")  # fmt: skip
     _core.verify_bundle(core.path)  # the report is about bytes that have these hashes
     manifest = json.loads(core.raw_manifest)
+    check_rows(core.path, manifest)
     if options.public_key is not None:
         check_signature(core.path, manifest, options.public_key)
     if options.require_parity is not False:

@@ -8,6 +8,7 @@ wrote it by its signature.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -143,6 +144,24 @@ def _beyond(name: str, bound: float, head: Report) -> list[str]:
     if name.startswith("min_") if value < bound else name.startswith("max_") and value > bound:
         return [f"{where}: {name} is {bound:g}, the report has {value:.4g}"]
     return []
+
+
+def check_rows(where: str, manifest: Mapping[str, Any]) -> None:
+    """Raise ProofError where the rows of a pruned vocabulary lie beside a model and are not those
+    that it was made with, byte by byte."""
+    vocabulary = manifest.get("x-vocabulary")
+    rows = Path(f"{where}.rows")
+    if not isinstance(vocabulary, Mapping) or not rows.is_file():
+        return
+    digest = hashlib.sha256()
+    with rows.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != vocabulary.get("rows_sha256"):
+        raise ProofError(
+            f"{rows}: its SHA-256 is not the one in affectrt.json of {where}: it was changed, or "
+            "is of another export"
+        )
 
 
 def signed_bytes(manifest: Mapping[str, Any]) -> bytes:

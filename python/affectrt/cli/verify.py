@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import _core
 from ..errors import NotFoundError
 from ..loading import available_models
-from ..proof import check_proof, check_signature
+from ..proof import check_proof, check_rows, check_signature
 from .common import EXIT_OK, UsageError
 from .exporting import add_source_arguments, existing, source_of
 
@@ -83,6 +83,7 @@ def _check_alone(model: Path, args: argparse.Namespace) -> int:
 
     manifest = read_manifest(model)
     _core.verify_bundle(str(model))
+    check_rows(str(model), manifest)
     if args.public_key:
         check_signature(str(model), manifest, args.public_key)
     check_proof(str(model), manifest, None)
