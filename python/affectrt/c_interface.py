@@ -17,7 +17,7 @@ def _beside_the_module(*parts: str) -> str:
 
 
 def get_include() -> str:
-    """The folder of the headers (`affectrt.h`, `affectrt_features.h`) for a C or C++ compiler's `-I`.
+    """The folder of `affectrt.h` and its like, for a C or C++ compiler's `-I`.
 
     Raises `UnsupportedError` where the package was built without them.
     """
