@@ -171,9 +171,9 @@ def export_checkpoint(
     seal = None if sign_key is None else signer(sign_key)
     goal = Target(target, overwrite, enforce_bars, seal, documents)
     if is_speech_checkpoint(source.path):
-        text_alone = bar is not None or smooth is not None or tensorrt or source.flags()
-        text_alone = text_alone or precision in OF_ONNXRUNTIME or prune_vocabulary is not None
-        if text_alone or via != "torch":
+        given = (bar, smooth, prune_vocabulary, tensorrt or None, source.flags() or None)
+        of_text = any(one is not None for one in given) or precision in OF_ONNXRUNTIME
+        if of_text or via != "torch":
             raise ExportError(
                 "max_loss, max_flips, smooth, tensorrt, prune_vocabulary, via, "
                 f"{', '.join(OF_ONNXRUNTIME)} and what a source has beside its path are for models "

@@ -48,6 +48,9 @@ class SpeechEncoder(nn.Module):
     attends to it.
     """
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(
         self,
         encoder: Any,

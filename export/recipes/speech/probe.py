@@ -41,7 +41,8 @@ class Heard:
 
     def cut(self, batches: int) -> None:
         """Keep the first batches."""
-        for part in (self.pooled, *self.targets.values(), *self.soft.values()):
+        parts: list[list[Any]] = [self.pooled, *self.targets.values(), *self.soft.values()]
+        for part in parts:
             del part[batches:]
 
     def rows(self) -> Tensor:
