@@ -259,8 +259,8 @@ def test_existing_targets_are_kept(random_checkpoint: Random, tmp_path: Path) ->
     assert out.read_bytes() == b"mine"
     with pytest.raises(ExportError, match="no such directory"):
         export_checkpoint(checkpoint, tmp_path / "nowhere" / "x.affect")
-    with pytest.raises(ExportError, match=r"fp16.*fp32, int8"):
-        export_checkpoint(checkpoint, tmp_path / "y.affect", precision="fp16")
+    with pytest.raises(ExportError, match=r"'fp8' is not one of fp32, "):
+        export_checkpoint(checkpoint, tmp_path / "y.affect", precision="fp8")
     with pytest.raises(ExportError, match="native engine's alone"):
         export_checkpoint(
             checkpoint, tmp_path / "y.affect", precision="int8-accurate", engines=BOTH
