@@ -33,7 +33,8 @@ def write_models(checkpoint: Path, corpus: Path, precision: str, folder: Path) -
     from affectrt.export.checkpoint import config_json, load_checkpoint
     from affectrt.export.manifest import make_manifest
     from affectrt.export.native_weights import write_native_weights
-    from affectrt.export.vocabulary import prune_to, split_rows, write_rows
+    from affectrt.export.vocabulary import prune_to, split_rows
+    from affectrt.export.whole_files import write_whole
 
     loaded = load_checkpoint(checkpoint)
     vocabulary = prune_to(loaded, corpus)
@@ -49,7 +50,7 @@ def write_models(checkpoint: Path, corpus: Path, precision: str, folder: Path) -
             loaded, name=name, precision=precision, recipe="", entries=tuple(files)
         )
         write_bundle(folder / f"{name}.affect", manifest, files)
-    write_rows(folder / "pruned.affect.rows", others)
+    write_whole(folder / "pruned.affect.rows", others)
     return {**vocabulary.to_manifest(others), "source": loaded.source_sha256}
 
 

@@ -25,7 +25,7 @@ from .data import ParityData, asks, builtin_data, read_data
 from .describe import Description, describe, describe_speech
 from .half_onnx import halve_onnx
 from .int4_onnx import quantize_int4
-from .manifest import ENGINES, backends_of, check_exportable, make_manifest, same_heads
+from .manifest import ENGINE_OF, ENGINES, backends_of, check_exportable, make_manifest, same_heads
 from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
 from .native_weights import HALVES, native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
@@ -48,10 +48,11 @@ from .speech_parity import SpeechParityReport
 from .static_qdq import METHODS, quantize_static
 from .tensorrt_engines import add_to_manifest, build_engines
 from .tokens import read_tokenizer
-from .vocabulary import ROWS_SUFFIX, prune_to, split_rows, write_rows
+from .vocabulary import ROWS_SUFFIX, prune_to, split_rows
+from .whole_files import write_whole
 
 PRECISIONS = tuple(BARS)
-OF_ONNXRUNTIME = ("int8-static", "int4")
+OF_ONNXRUNTIME = tuple(p for p, engine in ENGINE_OF.items() if engine == "onnxruntime")
 
 Progress = Callable[[str], object]
 Trace = Callable[[LoadedCheckpoint], Any]  # to a graph, `onnx_ir.Model`
@@ -291,7 +292,7 @@ def export_checkpoint(
             unproved = Path(scratch) / "unproved.affect"
             write_bundle(unproved, manifest, files)
             if vocabulary is not None:
-                write_rows(Path(f"{unproved}{ROWS_SUFFIX}"), other_rows)
+                write_whole(Path(f"{unproved}{ROWS_SUFFIX}"), other_rows)
             report = measure(
                 unproved,
                 loaded,
@@ -307,7 +308,7 @@ def export_checkpoint(
                 source=answers,
                 higher_precision=higher,
             )
-    beside = None if vocabulary is None else functools.partial(write_rows, rows_file, other_rows)
+    beside = None if vocabulary is None else functools.partial(write_whole, rows_file, other_rows)
     return write_product(report, manifest, files, goal, step, beside)
 
 

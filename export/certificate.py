@@ -4,13 +4,14 @@ differs between two reports of the same file."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from affectrt.errors import ExportError
+
+from .whole_files import write_whole
 
 Report = Mapping[str, Any]
 
@@ -49,14 +50,7 @@ def write_certificate(file: Path, report: Report) -> None:
     text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
     if file.suffix.lower() == ".html":
         text = to_html(report)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, "utf-8")
-        unfinished.replace(file)
-    except OSError as error:
-        raise ExportError(f"{file}: cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(file, text)
 
 
 def differences(stored: object, fresh: Report) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint, PooledEncoder
 from .int4_onnx import GROUP
+from .manifest import ENGINE_OF
 from .native_weights import HALVES, native_engine_runs
 from .onnx_source import OnnxNetwork, describe_precision
 from .quantize_onnx import MIN_TABLE_VALUES
@@ -91,8 +92,7 @@ def describe(
     else:
         usual = ("native",) if native_engine_runs(checkpoint) else ("onnxruntime",)
         chosen = tuple(engines or usual)
-        only = {"int8-accurate": "native", "int8-static": "onnxruntime", "int4": "onnxruntime"}
-        chosen = (only[precision],) if precision in only else chosen
+        chosen = (ENGINE_OF[precision],) if precision in ENGINE_OF else chosen
         parameters = sum(p.numel() for p in model.parameters())
         sizes = {engine: _bytes(checkpoint.model, precision) for engine in chosen}
     return Description(

@@ -13,10 +13,9 @@ from collections.abc import Collection
 import numpy as np
 import onnx_ir as ir
 import torch
-from onnx_ir.passes import common as ir_passes
 
 from .native_weights import to_half
-from .quantize_onnx import MIN_TABLE_VALUES, float_products
+from .quantize_onnx import MIN_TABLE_VALUES, float_products, infer_shapes
 
 _DTYPES = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
 
@@ -31,8 +30,7 @@ def halve_onnx(model: ir.Model, precision: str, *, keep: Collection[str] = ()) -
         ExportError: a weight beyond float16's range.
     """
     graph = model.graph
-    if any(value.shape is None for node in graph for value in node.outputs):
-        ir_passes.ShapeInferencePass()(model)
+    infer_shapes(model)
     matrices = {site.weight.name for site in float_products(graph, keep, [])}
     tables = {n.inputs[0].name for n in graph if n.op_type == "Gather" and n.inputs[0] is not None}
     done: list[str] = []

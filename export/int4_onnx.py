@@ -2,9 +2,8 @@
 
 A product with a constant matrix becomes ONNX Runtime's ``MatMulNBits`` (domain ``com.microsoft``),
 which unpacks a block of codes at a time: a matrix takes 5 bits a weight in the file and in memory.
- Codes are
-symmetric, -7 to 7, with the scale of least squared error in its group (see `quantize`). Embedding
-tables become int8 rows; what reads pooled rows stays float32, as in int8.
+Codes are symmetric, -7 to 7, with the scale of least squared error in its group (see `quantize`).
+Embedding tables become int8 rows; what reads pooled rows stays float32, as in int8.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from onnx_ir.passes import common as ir_passes
 
 from .onnx_export import deduplicate
 from .quantize import quantize_rows
-from .quantize_onnx import Insert, float_products, quantize_tables
+from .quantize_onnx import Insert, float_products, infer_shapes, quantize_tables
 
 GROUP = 32
 _MAX_CODE = 7
@@ -33,8 +32,7 @@ def quantize_int4(model: ir.Model, *, keep: Collection[str] = ()) -> tuple[str, 
     Args:
         keep: weights (by initialiser name, or its part before ``.weight``) to leave in float32.
     """
-    if any(value.shape is None for node in model.graph for value in node.outputs):
-        ir_passes.ShapeInferencePass()(model)
+    infer_shapes(model)
     quantize_tables(model, keep=keep)
     done = []
     packed: dict[str, tuple[ir.Value, ir.Value]] = {}

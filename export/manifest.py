@@ -17,6 +17,8 @@ from .speech_checkpoint import SpeechCheckpoint
 
 MIN_TOKENS = 2
 ENGINES = {"onnxruntime": "onnx", "native": "weights"}  # engine -> what it needs, in the manifest
+# precision -> the one engine that has it, of text
+ENGINE_OF = {"int8-accurate": "native", "int8-static": "onnxruntime", "int4": "onnxruntime"}
 INPUTS = ("text", "turn", "cause", "reply", "question")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

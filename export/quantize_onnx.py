@@ -59,6 +59,12 @@ class Site:
         return (self.weight.name or "weight").removesuffix(".weight_t").removesuffix(".weight")
 
 
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in the ranks of values that a graph does not tell, in place."""
+    if any(value.shape is None for node in model.graph for value in node.outputs):
+        ir_passes.ShapeInferencePass()(model)
+
+
 def quantize_onnx(model: ir.Model, *, keep: Collection[str] = ()) -> QuantizedOnnx:
     """Rewrite a float32 model in place.
 
@@ -66,8 +72,7 @@ def quantize_onnx(model: ir.Model, *, keep: Collection[str] = ()) -> QuantizedOn
         model: a model whose values have known ranks, as `export_onnx` gives it.
         keep: weights (by initialiser name, or its part before ``.weight``) to leave in float32.
     """
-    if any(value.shape is None for node in model.graph for value in node.outputs):
-        ir_passes.ShapeInferencePass()(model)
+    infer_shapes(model)
     skipped: list[str] = []
     tables = _quantize_tables(model.graph, keep)
     by_input: dict[ir.Value, list[Site]] = defaultdict(list)

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from affectrt.errors import ExportError
+
+from .whole_files import write_whole
 
 LEVELS = {
     "native": ("int8", "int8-accurate", "fp32"),
@@ -333,10 +334,4 @@ def _keep(found: Search, state: Path | None, identity: Mapping[str, Any]) -> Non
         whole = json.loads(state.read_text("utf-8"))
     whole["identity"][found.engine] = dict(identity)
     whole["searches"][found.engine] = found.to_dict()
-    unfinished = state.with_name(f".{state.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
-        unfinished.replace(state)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise ExportError(f"{state}: cannot be written: {error.strerror or error}") from None
+    write_whole(state, json.dumps(whole, indent=1) + "\n")

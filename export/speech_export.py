@@ -15,7 +15,7 @@ from .audio_classifiers import as_speech_encoder, is_audio_classifier, load_audi
 from .bundle import read_manifest, write_bundle
 from .checkpoint_files import read_json
 from .conclusion import Target, source_notes, verified, write_product
-from .manifest import backends_of, check_heads, make_speech_manifest, same_heads
+from .manifest import ENGINE_OF, backends_of, check_heads, make_speech_manifest, same_heads
 from .onnx_source import find_graph
 from .sources import refuse_foreign
 from .speech_checkpoint import SpeechCheckpoint, SpeechEncoder, load_speech_checkpoint
@@ -56,7 +56,7 @@ def engines_of(
     Raises:
         ExportError: an engine or a precision that is not done.
     """
-    if precision in ("int8-static", "int4"):
+    if ENGINE_OF.get(precision) == "onnxruntime":
         raise ExportError(f"{precision!r} is for models of text alone; use 'int8'")
     own = isinstance(checkpoint.model, SpeechEncoder)
     if own and engines is not None and set(engines) != {"native"}:

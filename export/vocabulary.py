@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,18 +157,6 @@ def split_rows(weights: bytes, vocabulary: Vocabulary) -> tuple[bytes, bytes]:
     own = bytes(save({**tensors, **part(is_kept)}, _metadata(weights)))
     belongs = {"affectrt.rows_of": hashlib.sha256(own).hexdigest()}
     return own, bytes(save(part(~is_kept), belongs))
-
-
-def write_rows(path: Path, content: bytes) -> None:
-    """Write the second of `split_rows`, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _metadata(weights: bytes) -> dict[str, str]:

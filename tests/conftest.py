@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import command
 import pytest
@@ -42,6 +43,38 @@ def default_model() -> Path:
     if not DEFAULT_MODEL.is_file():
         pytest.skip("the embedded model text.affect is not in this checkout")
     return DEFAULT_MODEL
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: networks as small as the tests' only lose by more."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def traced_once() -> Iterator[None]:
+    """Tracing is the slow part: a checkpoint's graph is traced once, and copied."""
+    import onnx_ir as ir
+
+    from affectrt.export import api
+
+    traced: dict[str, Any] = {}
+    real = api.export_onnx
+
+    def once(checkpoint: Any) -> Any:
+        key = f"{checkpoint.path}:{checkpoint.source_sha256}"
+        if key not in traced:
+            traced[key] = ir.to_proto(real(checkpoint))
+        return ir.from_proto(traced[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "export_onnx", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from conftest import Made
 
 import affectrt
 from affectrt.errors import Error, ExportError, NotFoundError
-from affectrt.export import ParityReport, api, export_checkpoint, verify
+from affectrt.export import ParityReport, export_checkpoint, verify
 from affectrt.export import parity as parity_module
 from affectrt.export.bundle import read_manifest
 from affectrt.export.checkpoint import load_checkpoint
@@ -31,33 +31,7 @@ from affectrt.export.data import builtin_data
 from affectrt.export.native_weights import native_engine_runs
 from affectrt.export.onnx_export import input_names
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once() -> Iterator[None]:
-    """Tracing is the slow part: a checkpoint's graph is traced once, and copied."""
-    import onnx_ir as ir
-
-    traced: dict[str, Any] = {}
-    real = api.export_onnx
-
-    def once(checkpoint: Any) -> Any:
-        key = f"{checkpoint.path}:{checkpoint.source_sha256}"
-        if key not in traced:
-            traced[key] = ir.to_proto(real(checkpoint))
-        return ir.from_proto(traced[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "export_onnx", once)
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 Random = Callable[[str], Path]

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,44 +17,18 @@ for needed in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sa
 
 import export_models as em
 import onnx
-import torch
 from conftest import Made
 
 import affectrt
 from affectrt.errors import ExportError, UnsupportedError
-from affectrt.export import api, export_checkpoint
+from affectrt.export import export_checkpoint
 from affectrt.export.bundle import read_manifest
-from affectrt.export.checkpoint import LoadedCheckpoint
 from affectrt.export.tensorrt_engines import KEY, find_engine
 
 TEXTS = ["so happy and glad", "no", "the train was late, and I was furious about that story"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once() -> Iterator[None]:
-    """Tracing is the slow part: the checkpoint's graph is traced once, and copied."""
-    import onnx_ir as ir
-
-    traced: list[onnx.ModelProto] = []
-    real = api.export_onnx
-
-    def once(checkpoint: LoadedCheckpoint) -> ir.Model:
-        if not traced:
-            traced.append(ir.to_proto(real(checkpoint)))
-        return ir.from_proto(traced[0])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "export_onnx", once)
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ for needed in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sa
 pytest.importorskip("cryptography")
 
 import export_models as em
-import torch
 from command import assert_one_error
 from conftest import Made
 from cryptography.hazmat.primitives import serialization as ser
@@ -49,13 +48,7 @@ PRIVATE, PUBLIC = pem(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 _, OTHER_PUBLIC = pem(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +17,6 @@ for needed in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sa
     pytest.importorskip(needed)
 
 import export_models as em
-import torch
 from conftest import Made
 from safetensors.numpy import load as load_tensors
 
@@ -206,13 +205,7 @@ def test_measured_times_are_told_drawn_and_kept(tmp_path: Path) -> None:
 # On a checkpoint
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

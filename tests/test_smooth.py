@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ for needed in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "sa
     pytest.importorskip(needed)
 
 import export_models as em
-import torch
 from conftest import Made
 from safetensors.torch import load_file, save_file
 
@@ -26,14 +24,7 @@ from affectrt.export.data import builtin_data
 from affectrt.export.parity import source_answers
 from affectrt.export.smooth import smooth
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def with_outliers(source: Path, target: Path) -> Path:

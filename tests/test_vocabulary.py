@@ -26,7 +26,8 @@ from affectrt.export import export_checkpoint, verify
 from affectrt.export.bundle import read_manifest
 from affectrt.export.checkpoint import load_checkpoint
 from affectrt.export.native_weights import write_native_weights
-from affectrt.export.vocabulary import prune_to, split_rows, write_rows
+from affectrt.export.vocabulary import prune_to, split_rows
+from affectrt.export.whole_files import write_whole
 
 SEEN = ["the train was very much peaceful, and I was happy because of it.", "She was furious!"]
 UNSEEN = ["naïve café 東京 😀", "terrified before that outrageous long story", "Я так боялась"]
@@ -75,7 +76,7 @@ def test_the_same_bits_with_the_rows_and_a_refusal_without(
     assert len(kept) < len(weights) < len(kept) + len(others)
     whole = write_model(loaded, precision, tmp_path / "whole.affect", weights)
     pruned = write_model(loaded, precision, tmp_path / "pruned.affect", kept)
-    write_rows(tmp_path / "pruned.affect.rows", others)
+    write_whole(tmp_path / "pruned.affect.rows", others)
 
     texts = [*SEEN, *UNSEEN]
     np.testing.assert_array_equal(answers(pruned, texts), answers(whole, texts))
@@ -136,7 +137,7 @@ def test_damaged_rows_are_refused(
     loaded = load_checkpoint(checkpoint("bert"))
     kept, others = split_rows(write_native_weights(loaded, "int8"), prune_to(loaded, corpus))
     write_model(loaded, "int8", model, kept)
-    write_rows(tmp_path / "it.affect.rows", others)
+    write_whole(tmp_path / "it.affect.rows", others)
     file = tmp_path / "it.affect.rows"
     good = file.read_bytes()
     tensors = load(good)

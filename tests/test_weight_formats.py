@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from test_native import predict, write_model
 import affectrt
 from affectrt import _core
 from affectrt.errors import ExportError, ModelFileError
-from affectrt.export import api, export_checkpoint, verify
+from affectrt.export import export_checkpoint, verify
 from affectrt.export.checkpoint import LoadedCheckpoint, load_checkpoint
 from affectrt.export.int4_onnx import GROUP, pack_groups, quantised_groups
 from affectrt.export.native_weights import (
@@ -37,32 +37,7 @@ from affectrt.export.native_weights import (
 ROWS = [("I was so happy, furious and afraid today.", None), ("no", None), ("naïve 東京", "yes")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only lose by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once() -> Iterator[None]:
-    """Tracing is the slow part: a checkpoint's graph is traced once, and copied."""
-    import onnx_ir as ir
-
-    traced: dict[str, Any] = {}
-    real = api.export_onnx
-
-    def once(checkpoint: Any) -> Any:
-        key = f"{checkpoint.path}:{checkpoint.source_sha256}"
-        if key not in traced:
-            traced[key] = ir.to_proto(real(checkpoint))
-        return ir.from_proto(traced[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "export_onnx", once)
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,33 +124,38 @@ class Fitted(Protocol):
     scale: Tensor
 
 
+def _fitted_heads(
+    model: nn.Module, losses: Mapping[str, Fitted]
+) -> Iterator[tuple[Fitted, nn.Parameter, nn.Parameter]]:
+    """Each head's loss, weight and bias."""
+    for name, loss in losses.items():
+        weight = model.get_parameter(f"heads.{name}.weight")
+        yield loss, weight, model.get_parameter(f"heads.{name}.bias")
+
+
+@torch.no_grad()
 def fold(model: nn.Module, losses: Mapping[str, Fitted]) -> None:
     """Turn the trained heads into those of a checkpoint, in place: log-odds without the weights'
     shift, regressions in their own unit."""
-    with torch.no_grad():
-        for name, loss in losses.items():
-            weight = model.get_parameter(f"heads.{name}.weight")
-            bias = model.get_parameter(f"heads.{name}.bias")
-            if loss.spec.task == "regression":
-                scale, centre = loss.scale.to(bias.device), loss.centre.to(bias.device)
-                weight.mul_(scale.unsqueeze(1))
-                bias.mul_(scale).add_(centre)
-            else:
-                bias.sub_(loss.shift.to(bias.device))
+    for loss, weight, bias in _fitted_heads(model, losses):
+        if loss.spec.task == "regression":
+            scale = loss.scale.to(bias.device)
+            weight.mul_(scale.unsqueeze(1))
+            bias.mul_(scale).add_(loss.centre.to(bias.device))
+        else:
+            bias.sub_(loss.shift.to(bias.device))
 
 
+@torch.no_grad()
 def unfold(model: nn.Module, losses: Mapping[str, Fitted]) -> None:
     """Undo `fold`, in place: heads of a checkpoint, to be trained on."""
-    with torch.no_grad():
-        for name, loss in losses.items():
-            weight = model.get_parameter(f"heads.{name}.weight")
-            bias = model.get_parameter(f"heads.{name}.bias")
-            if loss.spec.task == "regression":
-                scale, centre = loss.scale.to(bias.device), loss.centre.to(bias.device)
-                weight.div_(scale.unsqueeze(1))
-                bias.sub_(centre).div_(scale)
-            else:
-                bias.add_(loss.shift.to(bias.device))
+    for loss, weight, bias in _fitted_heads(model, losses):
+        if loss.spec.task == "regression":
+            scale = loss.scale.to(bias.device)
+            weight.div_(scale.unsqueeze(1))
+            bias.sub_(loss.centre.to(bias.device)).div_(scale)
+        else:
+            bias.add_(loss.shift.to(bias.device))
 
 
 def say(text: str) -> None:
