@@ -30,11 +30,11 @@ import numpy.typing as npt
 
 from affectrt import _core, features
 
+from .kaldi import RATE, kaldi_fbank
 from .prosody import SPEECH
 from .report import spread_cell, write_results
 from .timing import ROOT, interleave, machine, ratio, seconds
 
-RATE = 16000
 Values = npt.NDArray[Any]
 
 
@@ -70,18 +70,6 @@ def within(tolerance: float, share: float = 0.999) -> Callable[[Values, Values],
         return a.shape == b.shape and float(np.quantile(np.abs(a - b), share)) < tolerance
 
     return check
-
-
-def _kaldi(samples: Values) -> Values:
-    import kaldi_native_fbank as knf
-
-    options = knf.FbankOptions()
-    options.frame_opts.dither = 0
-    options.mel_opts.num_bins = 80
-    made = knf.OnlineFbank(options)
-    made.accept_waveform(RATE, samples)
-    made.input_finished()
-    return np.stack([made.get_frame(i) for i in range(made.num_frames_ready)])
 
 
 def _torch(samples: Values) -> Callable[[], Values]:
@@ -128,9 +116,12 @@ def pairs() -> Iterator[Pair]:
     def fbank() -> Values:
         return features.fbank(clip, RATE)
 
+    def kaldi() -> Values:
+        return kaldi_fbank(clip)
+
     if installed("kaldi_native_fbank"):
-        yield Pair("fbank", "kaldi-native-fbank", 10, fbank, lambda: _kaldi(clip), within(1e-3))
-        yield Pair("log_mel", "kaldi-native-fbank (its fbank)", 10, log_mel, lambda: _kaldi(clip),
+        yield Pair("fbank", "kaldi-native-fbank", 10, fbank, kaldi, within(1e-3))
+        yield Pair("log_mel", "kaldi-native-fbank (its fbank)", 10, log_mel, kaldi,
                    lambda a, b: abs(a.shape[1] - b.shape[0]) < 3)  # fmt: skip
     if installed("torch") and installed("transformers"):
         import transformers
