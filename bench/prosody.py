@@ -49,6 +49,12 @@ def correlation(a: Values, b: Values) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def rank_correlation(a: Values, b: Values) -> float:
+    """Spearman's: a few wild ratios, such as a deviation over a mean near 0, count no more than
+    others."""
+    return correlation(a.argsort().argsort(), b.argsort().argsort())
+
+
 def compare(samples: list[Values]) -> dict[str, Any]:
     """Frames and statistics of both sides."""
     import opensmile
@@ -113,10 +119,10 @@ def markdown(found: dict[str, Any], count: int) -> str:
             f"| {name} | {correlation(a, b):.3f} | {np.median(a):.4g} | {np.median(b):.4g} "
             f"| {difference:.3g} |"
         )
-    lines += ["", "| statistic of a clip | correlation |", "|---|---|"]
+    lines += ["", "| statistic of a clip | correlation | of ranks |", "|---|---|---|"]
     for i, name in enumerate(FUNCTIONALS):
-        figure = correlation(found["own_clips"][:, i], found["peer_clips"][:, i])
-        lines.append(f"| {name} | {figure:.3f} |")
+        a, b = found["own_clips"][:, i], found["peer_clips"][:, i]
+        lines.append(f"| {name} | {correlation(a, b):.3f} | {rank_correlation(a, b):.3f} |")
     return "\n".join(lines) + "\n"
 
 

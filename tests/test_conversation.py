@@ -142,7 +142,10 @@ def test_python_and_c_tell_the_same(model: Model, without_context: Model) -> Non
         conversation = one.conversation()
         before = conversation._before()
         answers = conversation._core.add([("A", "I lost it 日", "fear"), ("B", "so sad", None)])
-        turns = conversation._made(before, answers)
+        turns = []
+        for answer in answers:
+            turns.append(conversation._made(before, answer, None, None))
+            before = list(turns[-1].arc)
         assert [json.loads(answer.json) for answer in answers] == dicts(turns)
 
 

@@ -98,13 +98,17 @@ def test_saved_and_loaded_in_between_is_the_same(model: Model, speech: SpeechMod
 
 
 def test_one_by_one_at_once_and_in_batches(model: Model, speech: SpeechModel) -> None:
-    said = [("Maya", JOB), ("Tom", ANGRY)]
     ones, all_at_once, batch = (model.conversation(speech=speech) for _ in range(3))
-    turns = [ones.add(speaker, text).to_dict() for speaker, text in said]
-    assert [turn.to_dict() for turn in all_at_once.add_all(said)] == turns
-    added = model.add_turns([(batch, speaker, text) for speaker, text in said])
-    assert [turn.to_dict() for turn in added] == turns
-    assert turns[0]["modalities"] == ["text"]
+    words_alone = model.conversation()
+    turns = [add(ones, turn).to_dict() for turn in TURNS]
+    made = all_at_once.add_all([*TURNS[:2], TURNS[2][:2], *TURNS[3:]], sample_rate=RATE)
+    assert [turn.to_dict() for turn in made] == turns
+    assert all_at_once.to_json() == ones.to_json()
+    mixed = [((batch, *turn), (words_alone, "A", JOB)) for turn in TURNS]
+    added = model.add_turns([one for pair in mixed for one in pair], sample_rate=RATE)
+    assert [turn.to_dict() for turn in added[::2]] == turns
+    assert {turn.modalities for turn in added[1::2]} == {("text",)}
+    assert [turn["modalities"] for turn in turns[:3]] == [["text", "speech"], ["speech"], ["text"]]
 
 
 def test_voices_of_turns_that_are_forgotten_are_forgotten(
@@ -115,6 +119,10 @@ def test_voices_of_turns_that_are_forgotten_are_forgotten(
         conversation.add("A", audio=voice(number % 3), sample_rate=RATE)
     assert [point.turn for point in conversation.arc] == [14, 15]
     assert len(json.loads(conversation.to_json())["voices"]["turns"]) == 12  # an arc of a turn
+    at_once = model.conversation(max_turns=2, speech=speech)
+    made = at_once.add_all([("A", None, voice(n % 3)) for n in range(15)], sample_rate=RATE)
+    assert (at_once.to_json(), at_once.arc) == (conversation.to_json(), conversation.arc)
+    assert all(turn.modalities == ("speech",) for turn in made)
 
 
 def test_audio_with_nothing_to_hear_counts_as_none(model: Model, speech: SpeechModel) -> None:
@@ -155,6 +163,13 @@ def test_bad_turns_change_nothing(
     before = conversation.to_json()
     with pytest.raises(kind, match=message):
         conversation.add(**{"speaker": "Tom", **turn})
+    assert conversation.to_json() == before
+    if "emotion" not in turn:
+        said = (turn.get("speaker", "Tom"), turn.get("text"), turn.get("audio"))
+        with pytest.raises(kind, match=message.replace("turn 2", "turn 3")):
+            conversation.add_all([("Maya", JOB), said])
+        with pytest.raises(kind, match=message):
+            model.add_turns([(conversation, *said)])
     assert conversation.to_json() == before
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from . import _core
+from .additions import TOLD, Addition, add, additions_to
 from .errors import InputError
 from .inputs import Rows, _kind
 from .label_maps import map_labels
@@ -20,33 +21,11 @@ if TYPE_CHECKING:
     from .sounds import SoundLike
     from .speech import SpeechModel
     from .speech_results import SpeechResult
-    from .voices import Voices
+    from .voices import Voice, Voices
 
 _ARC_OF_A_TURN = 12
-UNHEARD = "..."
-"""What words of later turns are read in the light of, where a turn has none."""
-# Families of emotions that heads are told by another name.
-_TOLD = {"love": "joy"}
 # Of a personality, in the order that heads were trained with.
 _TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
-
-
-def _checked(value: object, what: str, number: int) -> str:
-    if not isinstance(value, str):
-        example = {"speaker": 'a name, such as "A"', "text": "what was said"}.get(what, "a name")
-        raise InputError(f"turn {number}: its {what} is {_kind(value)}; give {example} as str")
-    if what == "text" and value.isspace():
-        raise InputError(
-            f"turn {number} is only white space; give a text with at least one visible character"
-        )
-    return value
-
-
-def _new_turn(
-    speaker: object, text: object, emotion: object, number: int
-) -> tuple[str, str, str | None]:
-    told = None if emotion is None else _checked(emotion, "emotion", number)
-    return _checked(speaker, "speaker", number), _checked(text, "text", number), told
 
 
 def _told_traits(personality: Mapping[str, float] | None) -> str:
@@ -58,14 +37,6 @@ def _told_traits(personality: Mapping[str, float] | None) -> str:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InputError(f"trait {name!r} is {value!r}; give a number from 0 to 1")
     return " ".join(f"{name} {round(10 * told[name])}" for name in _TRAITS if name in told)
-
-
-def _told_by(voice: SpeechResult) -> str:
-    """The emotion of a voice alone, as heads are told it."""
-    from .fusion import fuse
-
-    label = fuse(None, voice).label
-    return _TOLD.get(label, label)
 
 
 def voices_of(
@@ -134,62 +105,23 @@ class Conversation:
         Raises `InputError` for a turn without speaker, or with neither text nor a voice, naming its
         number; what the speech model raises for its audio; `BackendError` when inference fails.
         """
-        number = self._core.turns + 1
-        voice = self._hear(number, text, audio, sample_rate)
-        if voice is None or text is not None:
-            turn = _new_turn(speaker, text, emotion, number)
-        else:
-            turn = _new_turn(speaker, UNHEARD, emotion or _told_by(voice), number)
-        before, kept = self._before(), None
-        if voice is not None:
-            from .voices import voice_of
-
-            kept = voice_of(voice, text is not None)
-        answers = self._core.add([turn], progress, self._index is not None)
-        if kept is not None and self._voices is not None:
-            most = max(self.max_turns, _ARC_OF_A_TURN)
-            self._voices.keep(answers[0].point[0], kept, most)
-        return self._made(before, answers, voice)[0]
-
-    def _hear(
-        self, number: int, text: str | None, audio: SoundLike | None, sample_rate: int | None
-    ) -> SpeechResult | None:
-        """What the speech model says of a turn's audio, if there is something to hear."""
-        where = f"turn {number}"
-        if self._voices is None:
-            if audio is not None:
-                raise InputError(
-                    f"{where} has audio, but the conversation has no speech model; make it with "
-                    'conversation(speech=affectrt.load("speech"))'
-                )
-            return None
-        if audio is None:
-            if text is None:
-                raise InputError(f"{where} has neither text nor audio; give one of them, or both")
-            return None
-        answer = self._voices.model([audio], sample_rate=sample_rate)[0]
-        if answer.audible:
-            return answer
-        if text is None:
-            raise InputError(
-                f"{where} has no text, and nothing can be heard in its audio "
-                f"({answer.duration_s:.2f} s at {answer.level_dbfs:.0f} dB of full scale)"
-            )
-        return None
+        turn = Addition(self, self._core.turns + 1, speaker, text, audio, emotion)
+        return add([turn], sample_rate, progress)[0]
 
     def add_all(
-        self, turns: Iterable[tuple[str, str]], *, progress: Progress | None = None
+        self,
+        turns: Iterable[tuple[str, str] | tuple[str, str | None, SoundLike | None]],
+        *,
+        sample_rate: int | None = None,
+        progress: Progress | None = None,
     ) -> list[Turn]:
-        """Adds turns `(speaker, text)` in order, all in one batch; all of them or, after an error,
-        none."""
-        first = self._core.turns + 1
-        checked = []
-        for number, turn in enumerate(turns, start=first):
-            if not isinstance(turn, tuple | list) or len(turn) != 2:
-                raise InputError(f"turn {number} is {_kind(turn)}; give (speaker, text)")
-            checked.append(_new_turn(*turn, None, number))
-        before = self._before()
-        return self._made(before, self._core.add(checked, progress, self._index is not None))
+        """Adds turns `(speaker, text)` or `(speaker, text, audio)` in order, all in one batch; all
+        of them or, after an error, none.
+
+        Audio is taken, and either of text and audio may be None, as of `add`; `sample_rate` is of
+        arrays that come without their own.
+        """
+        return add(additions_to(self, turns), sample_rate, progress)
 
     def explain(
         self,
@@ -237,7 +169,7 @@ class Conversation:
         own = [turn for turn in self._core.said() if turn[1] == speaker]
         if own and self._voices is not None and own[-1][0] in self._voices:
             point = next(p for p in self.arc if p.turn == own[-1][0])
-            return None if point.emotion is None else _TOLD.get(point.emotion, point.emotion)
+            return None if point.emotion is None else TOLD.get(point.emotion, point.emotion)
         for head in self._core.heads if own else ():
             info = self._model.info.heads[head]
             if info.task == "single_label" and set(info.labels) == set(map_labels("ekman")):
@@ -347,14 +279,17 @@ class Conversation:
     def _made(
         self,
         before: list[ArcPoint],
-        answers: Sequence[_core.TurnAnswer],
-        voice: SpeechResult | None = None,
-    ) -> list[Turn]:
-        arc, made = before, []
-        for answer in answers:
-            arc = [*arc[1 - _ARC_OF_A_TURN :], self._point(*answer.point)]
-            made.append(self._turn(answer, tuple(arc), voice))
-        return made
+        answer: _core.TurnAnswer,
+        heard: SpeechResult | None,
+        kept: Voice | None,
+    ) -> Turn:
+        """The turn of an answer, after the end of the arc as it was before it; its voice is kept
+        from now on."""
+        if kept is not None and self._voices is not None:
+            most = max(self.max_turns, _ARC_OF_A_TURN)
+            self._voices.keep(answer.point[0], kept, most)
+        arc = (*before[1 - _ARC_OF_A_TURN :], self._point(*answer.point))
+        return self._turn(answer, arc, heard)
 
     def _turn(
         self, answer: _core.TurnAnswer, arc: tuple[ArcPoint, ...], voice: SpeechResult | None
@@ -392,29 +327,23 @@ class Conversation:
 
 def add_turns(
     model: Model,
-    additions: Iterable[tuple[Conversation, str, str]],
+    additions: Iterable[object],
+    sample_rate: int | None,
     progress: Progress | None,
 ) -> list[Turn]:
     checked = []
     numbers: dict[int, int] = {}
     for place, addition in enumerate(additions):
-        if not isinstance(addition, tuple | list) or len(addition) != 3:
+        if not isinstance(addition, tuple | list) or len(addition) not in (3, 4):
             raise InputError(
-                f"additions[{place}] is {_kind(addition)}; give (conversation, speaker, text)"
+                f"additions[{place}] is {_kind(addition)}; give (conversation, speaker, text) or "
+                "(conversation, speaker, text, audio)"
             )
-        conversation, speaker, text = addition
+        conversation = addition[0]
         if not isinstance(conversation, Conversation) or conversation._model is not model:
             what = "of another model" if isinstance(conversation, Conversation) else "none"
             raise InputError(f"additions[{place}]: its conversation is {what}; give one of this")
         number = numbers.get(id(conversation), conversation.turns) + 1
         numbers[id(conversation)] = number
-        checked.append((conversation, _new_turn(speaker, text, None, number)))
-    arcs = {id(c): c._before() for c, _ in checked}
-    embeddings = any(c._index is not None for c, _ in checked)
-    answers = _core.add_turns([(c._core, *turn) for c, turn in checked], progress, embeddings)
-    made = []
-    for (conversation, _), answer in zip(checked, answers, strict=True):
-        [turn] = conversation._made(arcs[id(conversation)], [answer])
-        arcs[id(conversation)] = list(turn.arc)
-        made.append(turn)
-    return made
+        checked.append(Addition(conversation, number, *addition[1:]))
+    return add(checked, sample_rate, progress)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .loading import LoadOptions
     from .long_text import LongResult, OddOneOut, Pool
     from .retrieval import Index
+    from .sounds import SoundLike
     from .speech import SpeechModel
     from .turns import Turn
 
@@ -279,18 +280,23 @@ class Model(LoadedModel):
 
     def add_turns(
         self,
-        additions: Iterable[tuple[Conversation, str, str]],
+        additions: Iterable[
+            tuple[Conversation, str, str] | tuple[Conversation, str, str | None, SoundLike | None]
+        ],
         *,
+        sample_rate: int | None = None,
         progress: Progress | None = None,
     ) -> list[Turn]:
-        """Adds turns `(conversation, speaker, text)` to any number of conversations of this model,
-        all in one batch; all of them or, after an error, none.
+        """Adds turns `(conversation, speaker, text)` or `(conversation, speaker, text, audio)` to
+        any number of conversations of this model, all in one batch; all of them or, after an error,
+        none.
 
-        The conversations must have the same heads. Errors are those of `Conversation.add`.
+        The conversations must have the same heads. Audio is taken, and errors are, as of
+        `Conversation.add`; `sample_rate` is of arrays that come without their own.
         """
         from .conversation import add_turns
 
-        return add_turns(self, additions, progress)
+        return add_turns(self, additions, sample_rate, progress)
 
     def explain(
         self, text: str, head: str | None = None, label: str | None = None, top: int = 5

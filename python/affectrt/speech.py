@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -112,22 +112,35 @@ class SpeechModel(LoadedModel):
         if not single and not isinstance(sounds, Sequence):
             sounds = list(sounds)  # type: ignore[arg-type]
         total = 1 if single else len(sounds)  # type: ignore[arg-type]
+        clips = clips_of(sounds, sample_rate)
+        results = self._hear(clips, asked, allowed, progress and (lambda n: progress(n, total)))
+        return results[0] if single else results
+
+    def _hear(
+        self,
+        clips: Iterable[Clip],
+        heads: list[int] | None = None,
+        allowed: dict[int, list[int]] | None = None,
+        notify: Callable[[int], object] | None = None,
+    ) -> list[SpeechResult]:
+        """Answers for clips, read as they are needed; `notify` is told how many are done."""
+        asked = list(range(len(self._info.heads))) if heads is None else heads
         results: list[SpeechResult] = []
         portion: list[Clip] = []
 
         def answer() -> None:
             done = len(results)
-            notify = None if progress is None else (lambda n, _: progress(done + n, total))
-            results.extend(self._answers(portion, asked, allowed, notify))
+            tell = None if notify is None else (lambda n, _: notify(done + n))
+            results.extend(self._answers(portion, asked, allowed or {}, tell))
             portion.clear()
 
-        for clip in clips_of(sounds, sample_rate):
+        for clip in clips:
             portion.append(clip)
             if sum(len(one.samples) for one in portion) >= _PORTION_SAMPLES:
                 answer()
         if portion:
             answer()
-        return results[0] if single else results
+        return results
 
     def predict_proba(
         self,
