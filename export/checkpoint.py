@@ -148,6 +148,7 @@ class PooledEncoder(nn.Module):
         self.pooling_kind = pooling
         self.specs = tuple(heads)
         self.layers = int(encoder.config.num_hidden_layers)
+        self.feeds_types = feeds_token_types(encoder.config.to_dict())
         width = encoder.config.hidden_size
         self._check_readings()
         self.dropout = nn.Dropout(0.1)
@@ -199,7 +200,7 @@ class PooledEncoder(nn.Module):
         where it is the same; and the vector of each row, the model's own pooling behind layer
         `depth`."""
         extra: dict[str, Any] = {}
-        if token_type_ids is not None:
+        if token_type_ids is not None and self.feeds_types:
             extra["token_type_ids"] = token_type_ids
         if any(self._layer(spec) < self.layers for spec in self.specs):
             extra["output_hidden_states"] = True
@@ -274,8 +275,12 @@ class LoadedCheckpoint:
     card: dict[str, Any] = field(default_factory=dict)
 
 
-def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
+def load_checkpoint(path: Path | str, *, for_export: bool = True) -> LoadedCheckpoint:
     """Read a local checkpoint directory. No code in it is run and nothing is downloaded.
+
+    Args:
+        for_export: False: to be run in torch alone, as a teacher: pooling of the first segment may
+            stand behind an encoder that reads no token types.
 
     Raises:
         NotFoundError: the directory or one of its files is missing.
@@ -293,7 +298,7 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
     tokenizer_json = _tokenizer_json(path)
     weights, digest = read_weights(path)
     if "affectrt" in config:
-        model, heads = _pooled(path, config, weights)
+        model, heads = _pooled(path, config, weights, for_export)
     elif family in DECODERS:
         raise ExportError(
             f"{path}: {family} is a language model; put a linear probe on one of its layers "
@@ -315,7 +320,7 @@ def load_checkpoint(path: Path | str) -> LoadedCheckpoint:
         config=config,
         family=family,
         tokenizer_json=tokenizer_json,
-        uses_token_types=FAMILIES[family] and int(config.get("type_vocab_size", 2)) > 0,
+        uses_token_types=feeds_token_types(config),
         max_tokens=max_tokens_of(config),
         source_sha256=digest,
         own_config="affectrt" not in config or "affectrt" in given,
@@ -383,14 +388,14 @@ def head_specs(path: Path, own: dict[str, Any]) -> tuple[HeadSpec, ...]:
 
 
 def _pooled(
-    path: Path, config: dict[str, Any], weights: dict[str, Tensor]
+    path: Path, config: dict[str, Any], weights: dict[str, Tensor], for_export: bool
 ) -> tuple[nn.Module, tuple[HeadSpec, ...]]:
     own = config["affectrt"]
     heads = head_specs(path, own)
     whole = network_config(path, config)
     check_pooling(config["model_type"], str(own.get("pooling", "mean")))
     kinds = {own.get("pooling"), *(h.pooling for h in heads)} & set(OF_FIRST_SEGMENT)
-    if kinds and not FAMILIES[config["model_type"]]:
+    if kinds and for_export and not FAMILIES[config["model_type"]]:
         raise ExportError(
             f"{path / 'config.json'}: pooling {min(map(str, kinds))!r} goes by token types, which "
             f'model_type {config["model_type"]!r} has not; use "mean", "cls" or "attention"'
@@ -499,6 +504,12 @@ def classifier_head(
         )
     task = _PROBLEM_TYPES.get(str(problem), "regression" if len(labels) == 1 else "single_label")
     return HeadSpec(name="default", task=task, labels=labels, output="logits", input=input)
+
+
+def feeds_token_types(config: dict[str, Any]) -> bool:
+    """Whether the encoder of a ``config.json`` reads token types."""
+    known = FAMILIES.get(str(config.get("model_type", "")), True)
+    return known and int(config.get("type_vocab_size", 2)) > 0
 
 
 def max_tokens_of(config: dict[str, Any]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,28 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(
         run(data, base, parts, "--steps", "20", "--no-report", "--seed", "1")
 
 
+def _ids_of_specials(tokenizer: dict[str, Any], vocabulary: list[str]) -> str:
+    """The file with the vocabulary's numbers wherever a special token is named with one."""
+
+    def renumber(node: Any) -> None:
+        if isinstance(node, list):
+            for item in node:
+                renumber(item)
+        elif isinstance(node, dict):
+            for key, item in node.items():
+                if key in ("cls", "sep"):
+                    item[1] = vocabulary.index(item[0])
+                elif key == "ids" and "tokens" in node:
+                    node["ids"] = [vocabulary.index(t) for t in node["tokens"]]
+                elif key == "id" and node.get("content") in vocabulary:
+                    node["id"] = vocabulary.index(node["content"])
+                elif key != "vocab":
+                    renumber(item)
+
+    renumber(tokenizer)
+    return json.dumps(tokenizer)
+
+
 def test_training_learns_and_start_and_teacher_are_taken(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
@@ -164,8 +188,102 @@ def test_training_learns_and_start_and_teacher_are_taken(
     # The heads of a checkpoint are in their own units; trained on, they are standardised again.
     weights = [load_checkpoint(f / "checkpoint").model.state_dict() for f in (first, second)]
     assert all(torch.allclose(weights[0][n], weights[1][n], atol=1e-5) for n in weights[0])
-    with pytest.raises(ExportError, match="no multi-label head"):
+    with pytest.raises(ExportError, match="no head that this recipe trains"):
         run(data, base, tmp_path / "none", "--teacher", start, only=["meld"])
+
+
+def test_teacher_with_other_numbers_for_the_same_pieces_says_the_same(
+    data: Path, base: Path, tokens: Tokens, tmp_path: Path
+) -> None:
+    from transformers import MPNetConfig, MPNetModel
+
+    from affectrt.export.recipes.multitask.teacher import Teacher
+
+    pieces = [*tiny_models.SPECIAL, *made_up.VOCABULARY]
+    own = ["<s>", "<pad>", "</s>", "<unk>", *reversed(pieces)]  # as MPNet has BERT's pieces behind
+    tokenizer = tiny_models.wordpiece_json(made_up.VOCABULARY)
+    tokenizer["model"]["vocab"] = {piece: i for i, piece in enumerate(own)}
+    text = json.dumps(tokenizer).replace('"[CLS]"', '"<s>"').replace('"[SEP]"', '"</s>"')
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "tokenizer.json").write_text(_ids_of_specials(json.loads(text), own))
+    torch.manual_seed(3)
+    config = MPNetConfig(
+        vocab_size=len(own),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    MPNetModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "base")
+    run(data, tmp_path / "base", tmp_path / "big", "--steps", "4", "--lr", "1e-3")
+    sources = [packs.SOURCES[name](data) for name in (*FEW, "isear")]
+    teacher = Teacher(tmp_path / "big" / "checkpoint", sources, tokens, torch.device("cpu"))
+    assert set(teacher.heads) == {"emotion", "cause", "cause_span", "intents", "slots", "vad"}
+    theirs = Tokens(tmp_path / "base" / "tokenizer.json")
+    strange = (Turn("self", "so dark"),)
+    batch, alone = [], []
+    for source in sources:
+        example = source.examples["train"][0]
+        batch.append((example, tokens.make_pass(example.text, example.context or strange)))
+        alone.append(theirs.make_pass(example.text, example.context))
+    found = teacher.logits(batch, tokens, bf16=False)
+    with torch.no_grad():
+        wanted = teacher.model(*inputs.pad(alone))
+    for name, head in teacher.heads.items():
+        for i, row in enumerate(alone):
+            inside = slice(0, row.a_tokens + 1) if head.task in ("span", "token_labels") else ...
+            torch.testing.assert_close(
+                found[name][i, inside] * head.temperature, wanted[name][i, inside]
+            )
+    # Its emotions and values are learnt from the other texts, not from causes.
+    assert teacher.unlabelled(batch) == {"emotion": [2, 3, 4], "vad": [0, 2, 4]}
+    run(data, base, tmp_path / "small", "--steps", "3", "--teacher",
+        str(tmp_path / "big" / "checkpoint"))  # fmt: skip
+    log = json.loads((tmp_path / "small" / "curves.json").read_text())
+    assert "vad as taught" in log[0]["loss"]
+    words = text.replace('"so"', '"unsaid"')
+    checkpoint = tmp_path / "big" / "checkpoint"
+    (checkpoint / "tokenizer.json").write_text(_ids_of_specials(json.loads(words), own))
+    with pytest.raises(ExportError, match=r"lacks 1 word pieces of the student's \('so', "):
+        Teacher(checkpoint, sources, tokens, torch.device("cpu"))
+
+
+def test_labels_weigh_beside_what_a_teacher_says(data: Path, tokens: Tokens) -> None:
+    """Cross-entropy of ``(1 - w) * label + w * softmax(teacher)``, labels weighted by rarity."""
+    source = packs.isear(data)
+    loss = HeadLoss(source.heads[0], [source])
+    batch = [(e, tokens.make_pass(e.text)) for e in source.examples["train"][:3]]
+    rng = torch.Generator().manual_seed(0)
+    logits, taught = torch.randn(2, 3, len(loss.spec.labels), generator=rng)
+    truth = torch.tensor([e.targets[loss.spec.name] for e, _ in batch])
+    entropy = torch.nn.functional.cross_entropy
+    hard = entropy(logits, truth, weight=loss.weight, reduction="sum")
+    soft = entropy(logits, taught.softmax(-1), weight=loss.weight, reduction="sum")
+    rows = [0, 1, 2]
+    torch.testing.assert_close(loss(logits, batch, rows, tokens), hard)
+    torch.testing.assert_close(loss.imitate(logits, taught, rows), soft)
+    mixed = loss(logits, batch, rows, tokens, taught, 0.3)
+    torch.testing.assert_close(mixed, 0.7 * hard + 0.3 * soft)
+
+
+def test_parts_of_the_teachers_base_are_joined(tmp_path: Path) -> None:
+    from affectrt.export.recipes import mpnet
+
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name in ("1_Pooling/config.json", *mpnet.NEEDED):
+            archive.writestr(f"model/{name}", name)
+    wheels = []
+    for i, part in enumerate((whole.getvalue()[:200], whole.getvalue()[200:])):
+        wheels.append(tmp_path / f"part_{i}.whl")
+        with zipfile.ZipFile(wheels[-1], "w") as archive:
+            archive.writestr(f"part_{i}/model.zip.00{i}", part)
+    mpnet.unpack(wheels, tmp_path / "base")
+    assert {f.name: f.read_text() for f in (tmp_path / "base").iterdir()} == {
+        name: name for name in mpnet.NEEDED
+    }
+    with pytest.raises(ExportError, match="do not make an archive"):
+        mpnet.unpack(wheels[:1], tmp_path / "base")
 
 
 def test_missing_pack_is_named(base: Path, tmp_path: Path) -> None:

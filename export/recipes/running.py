@@ -79,6 +79,8 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.log, self.done = state["average"], state["log"], state["step"]
         torch.set_rng_state(state["rng"].cpu())
+        if device.type == "cuda" and "device_rng" in state:
+            torch.cuda.set_rng_state(state["device_rng"].cpu(), device)
         say(f"resumed at step {self.done} of {self.steps}")
 
     def descend(self, loss: Tensor) -> None:
@@ -105,6 +107,9 @@ class Run:
             "step": self.done,
             "rng": torch.get_rng_state(),
         }
+        device = next(self.model.parameters()).device
+        if device.type == "cuda":
+            state["device_rng"] = torch.cuda.get_rng_state(device)
         partial = self.out / "state.partial"
         torch.save(state, partial)
         os.replace(partial, self.out / "state.pt")

@@ -1,14 +1,21 @@
 """One trunk, many heads: fine-tune a small encoder on every text task at once.
 
-    python -m affectrt.export.recipes.text --base minilm-l6 --data data/text/goemotions --out one
-    python -m affectrt.export.recipes.multitask --model text --base minilm-l6 --data data/text \\
-        --start one/checkpoint --teacher one/checkpoint --out build/text
+    python -m affectrt.export.recipes.mpnet --out mpnet
+    python -m affectrt.export.recipes.multitask --model text --base mpnet --data data/text \
+        --out teacher --bf16 1 --tokens-per-batch 8192 --lr 5e-5 --steps 3000
+    python -m affectrt.export.recipes.multitask --model text --base minilm-l6 --data data/text \
+        --out build/text --bf16 1 --tokens-per-batch 8192 --lr 2e-4 --steps 6000 \
+        --teacher teacher/checkpoint --teacher-weight 0.7
 
 trains, fits every decision on dev, measures on test and writes a pooled checkpoint. A killed run
 goes on from its last saved state when started again; ``--steps`` may be raised until the cool-down
-began. ``--only PACK...`` fine-tunes the same trunk on some packs alone, for comparison.
-``--start`` and ``--teacher`` are optional: trunk and heads to begin with, and soft targets for the
-heads that both have.
+began. ``--only PACK...`` fine-tunes the same trunk on some packs alone, for comparison. The same
+commands run on a CPU and, with ``--device cuda``, on a GPU.
+
+``--teacher`` is optional: a pooled checkpoint, perhaps of a larger trunk, whose answers are learnt
+beside the labels (``--teacher-weight``), and those of heads of any text (`teacher.OF_ANY_TEXT`)
+also where a row has no label for them (``--imitation``). ``--start``: trunk and heads to begin
+with.
 
 The contract between these heads and whoever runs them
 ------------------------------------------------------

@@ -24,7 +24,8 @@ _SETTINGS = {
     "head_lr": "of the heads",
     "dropout": "of pooled vectors and tokens",
     "seed": "of everything that is drawn",
-    "teacher_weight": "of the teacher's probabilities beside the labels",
+    "teacher_weight": "of what the teacher says beside the labels",
+    "imitation": "of what it says where a row has no label, beside other rows",
     "save_every": "steps between saved states",
     "eval_every": "steps between dev figures",
     "eval_rows": "dev rows of each pack for them",
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             f"--leave-out names {', '.join(sorted(unknown))}; the heads are "
             f"{', '.join(spec.name for spec in specs)}"
         )
-    model = new_model(args.base, specs)
+    model = new_model(args.base, specs).to(args.device)
     settings = Settings(**{name: getattr(args, name) for name in _SETTINGS})
     losses = train(
         model,
@@ -117,6 +118,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     either = "pooled checkpoint or model file (.affect)"
     parser.add_argument("--start", type=Path, help=f"{either} to take trunk and heads of")
     parser.add_argument("--teacher", type=Path, help=f"{either} to distil shared heads of")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add_settings(parser, Settings, _SETTINGS)
     parser.add_argument(
         "--leave-out", nargs="+", default=[], metavar="HEAD", help="train it, but do not keep it"

@@ -46,6 +46,7 @@ def run_heads(
 ) -> dict[str, Logits]:
     """Logits of some heads in the order of `examples`."""
     model.eval()
+    device = next(model.parameters()).device
     passes = [tokens.make_pass(e.text, e.context) for e in examples]
     order = sorted(range(len(passes)), key=lambda i: len(passes[i]))
     tasks = {s.name: s.task for s in model.specs}
@@ -53,9 +54,9 @@ def run_heads(
 
     def flush(batch: list[int]) -> None:
         with torch.inference_mode():
-            logits = model(*pad([passes[i] for i in batch]))
+            logits = model(*pad([passes[i] for i in batch], device))
         for name in heads:
-            values = logits[name].float().numpy()
+            values = logits[name].float().cpu().numpy()
             for k, i in enumerate(batch):
                 inside = slice(0, passes[i].a_tokens + 1)
                 found[name][i] = values[k, inside] if tasks[name] in TOKEN_TASKS else values[k]

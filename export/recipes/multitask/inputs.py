@@ -6,7 +6,7 @@ The package's docstring is the contract; this is its reference implementation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class Tokens:
         ends = self.tokenizer.encode("", add_special_tokens=True).ids
         self.cls, self.sep = ends[0], ends[-1]
         self._ids: dict[str, Ids] = {}
+        self._offsets: dict[str, list[tuple[int, int]]] = {}
 
     def ids(self, text: str) -> Ids:
         """Without special tokens."""
@@ -79,9 +80,20 @@ class Tokens:
             known = self._ids[text] = np.asarray(encoded, np.int64)
         return known
 
+    def learn(self, texts: Iterable[str]) -> None:
+        """Tokenise some texts ahead, on all cores: an accelerator would wait for each."""
+        new = sorted(set(texts) - self._ids.keys())
+        encoded = self.tokenizer.encode_batch(new, add_special_tokens=False)
+        for text, one in zip(new, encoded, strict=True):
+            self._ids[text] = np.asarray(one.ids, np.int64)
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Characters ``start:end`` of each of `ids`."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).offsets)
+        known = self._offsets.get(text)
+        if known is None:
+            encoded = self.tokenizer.encode(text, add_special_tokens=False)
+            known = self._offsets[text] = list(encoded.offsets)
+        return known
 
     def make_pass(
         self, text: str, context: Sequence[Turn] = (), context_tokens: int = CONTEXT_TOKENS
@@ -108,13 +120,14 @@ class Tokens:
         return Pass(ids, types, len(a))
 
 
-def pad(rows: Sequence[Pass]) -> tuple[Tensor, Tensor, Tensor]:
-    """``int64 [rows, longest]``: ids, attention mask, token types."""
+def pad(rows: Sequence[Pass], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """``int64 [rows, longest]`` on a device: ids, attention mask, token types."""
     shape = (len(rows), max(map(len, rows)))
     ids, mask, types = (np.zeros(shape, np.int64) for _ in range(3))
     for i, row in enumerate(rows):
         ids[i, : len(row)], mask[i, : len(row)], types[i, : len(row)] = row.ids, 1, row.types
-    return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(types)
+    found = torch.from_numpy(np.stack([ids, mask, types])).to(device)
+    return found[0], found[1], found[2]
 
 
 def token_span(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int] | None:

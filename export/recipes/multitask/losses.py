@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from affectrt.export.checkpoint import HeadSpec
+from affectrt.export.checkpoint import TOKEN_TASKS, HeadSpec
 
 from .inputs import Tokens, token_span
 from .mixture import Batch
@@ -62,49 +62,100 @@ class HeadLoss:
             self.centre = torch.from_numpy(np.nanmean(values, axis=0)).float()
             self.scale = torch.from_numpy(np.nanstd(values, axis=0)).float().clamp_min(1e-3)
 
-    def __call__(self, logits: Tensor, batch: Batch, rows: list[int], tokens: Tokens) -> Tensor:
-        """Sum over `rows` of the loss; `logits` are of the whole batch."""
-        value = self._sum(logits, batch, rows, tokens)
+    def to(self, device: torch.device) -> HeadLoss:
+        """Itself, with its figures where the logits are."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+        return self
+
+    def __call__(
+        self,
+        logits: Tensor,
+        batch: Batch,
+        rows: list[int],
+        tokens: Tokens,
+        taught: Tensor | None = None,
+        teacher_weight: float = 0.0,
+    ) -> Tensor:
+        """Sum over `rows` of the loss; `logits`, and those of a teacher, are of the whole batch.
+
+        Beside a teacher the targets are ``(1 - teacher_weight) * label + teacher_weight * what the
+        teacher says``.
+        """
+        picked = logits[rows].float()
+        weight = 0.0 if taught is None else teacher_weight
+        said = picked if taught is None else taught[rows].float()
+        if self.spec.task == "span":
+            value = self._span(picked, said, weight, batch, rows, tokens)
+        elif self.spec.task in TOKEN_TASKS:
+            wanted = self.token_targets(batch, rows, tokens, picked.shape[1]).to(picked.device)
+            value = self._tokens(picked, said, weight, wanted)
+        else:
+            labels = self._standard(self.targets(batch, rows).to(picked.device))
+            value = self._pooled(picked, _mixed(labels, self._read(said), weight))
         return value * LOSS_WEIGHTS.get(self.spec.name, 1.0)
 
-    def _sum(self, logits: Tensor, batch: Batch, rows: list[int], tokens: Tokens) -> Tensor:
-        name, task = self.spec.name, self.spec.task
-        targets = [batch[i][0].targets[name] for i in rows]
-        picked = logits[rows].float()
-        if task in ("single_label", "ordinal"):
-            assert self.weight is not None
-            return nn.functional.cross_entropy(
-                picked, torch.tensor(targets), weight=self.weight, reduction="sum"
-            )
-        if task == "multi_label":
+    def imitate(self, logits: Tensor, taught: Tensor, rows: list[int]) -> Tensor:
+        """Sum over `rows`, of which nothing is known but what a teacher says, of the loss of a
+        head on a pooled vector."""
+        value = self._pooled(logits[rows].float(), self._read(taught[rows].float()))
+        return value * LOSS_WEIGHTS.get(self.spec.name, 1.0)
+
+    def targets(self, batch: Batch, rows: list[int]) -> Tensor:
+        """``float32 [rows, labels]`` of a head on a pooled vector: 1 where a label applies; the
+        values of a regression, NaN where unknown."""
+        values = np.stack([batch[i][0].targets[self.spec.name] for i in rows])
+        if self.spec.task in ("single_label", "ordinal"):
+            return nn.functional.one_hot(torch.from_numpy(values), len(self.spec.labels)).float()
+        return torch.from_numpy(values)
+
+    def _standard(self, values: Tensor) -> Tensor:
+        return (values - self.centre) / self.scale if self.spec.task == "regression" else values
+
+    def _read(self, taught: Tensor) -> Tensor:
+        """Logits of a teacher, in the unit of its checkpoint, as targets."""
+        if self.spec.task == "regression":
+            return self._standard(taught)
+        return taught.sigmoid() if self.spec.task == "multi_label" else taught.softmax(-1)
+
+    def _pooled(self, picked: Tensor, wanted: Tensor) -> Tensor:
+        if self.spec.task == "multi_label":
             return nn.functional.binary_cross_entropy_with_logits(
-                picked,
-                torch.from_numpy(np.stack(targets)),
-                pos_weight=self.weight,
-                reduction="sum",
+                picked, wanted, pos_weight=self.weight, reduction="sum"
             )
-        if task == "regression":
-            wanted = (torch.from_numpy(np.stack(targets)) - self.centre) / self.scale
+        if self.spec.task == "regression":
             known = ~wanted.isnan()
             return ((picked - wanted.nan_to_num()) ** 2 * known).sum()
-        if task == "span":
-            return self._span(picked, batch, rows, tokens)
-        wanted = self.token_targets(batch, rows, tokens, picked.shape[1])
-        if task == "token_labels":
-            flat = nn.functional.cross_entropy(
-                picked.transpose(1, 2), wanted, ignore_index=IGNORED, reduction="none"
-            )
-            return (flat.sum(1) / (wanted != IGNORED).sum(1).clamp_min(1)).sum() * 2
-        known = wanted[..., 0] != IGNORED
-        loss = nn.functional.binary_cross_entropy_with_logits(
-            picked, wanted.clamp_min(0).float(), reduction="none"
-        ).sum(-1)
+        return nn.functional.cross_entropy(picked, wanted, weight=self.weight, reduction="sum")
+
+    def _tokens(self, picked: Tensor, said: Tensor, weight: float, wanted: Tensor) -> Tensor:
+        """Mean over each row's tokens of A, sum over rows."""
+        if self.spec.task == "token_labels":
+            known = wanted != IGNORED
+            labels = nn.functional.one_hot(wanted.clamp_min(0), picked.shape[2]).float()
+            targets = _mixed(labels, said.softmax(-1), weight)
+            loss = -2 * (targets * picked.log_softmax(-1)).sum(-1)
+        else:
+            known = wanted[..., 0] != IGNORED
+            targets = _mixed(wanted.clamp_min(0).float(), said.sigmoid(), weight)
+            loss = nn.functional.binary_cross_entropy_with_logits(
+                picked, targets, reduction="none"
+            ).sum(-1)
         return ((loss * known).sum(1) / known.sum(1).clamp_min(1)).sum()
 
-    def _span(self, picked: Tensor, batch: Batch, rows: list[int], tokens: Tokens) -> Tensor:
+    def _span(
+        self,
+        picked: Tensor,
+        said: Tensor,
+        weight: float,
+        batch: Batch,
+        rows: list[int],
+        tokens: Tokens,
+    ) -> Tensor:
         """Start and end over [CLS] (no answer) and A's tokens; the first of several spans."""
         length = picked.shape[1]
-        outside = torch.ones(len(rows), length, dtype=torch.bool)
+        outside = torch.ones(len(rows), length, 1, dtype=torch.bool)
         wanted = torch.zeros(len(rows), 2, dtype=torch.long)
         for k, i in enumerate(rows):
             example, row = batch[i]
@@ -114,12 +165,11 @@ class HeadLoss:
                 found = token_span(tokens.offsets(example.text)[: row.a_tokens], start, end)
                 if found:
                     wanted[k] = torch.tensor(found) + 1
-        masked = picked.masked_fill(outside.unsqueeze(-1), -1e4)
-        start, end = (
-            nn.functional.cross_entropy(masked[..., side], wanted[:, side], reduction="sum")
-            for side in (0, 1)
-        )
-        return 0.5 * (start + end)
+        hidden = outside.to(picked.device)
+        labels = nn.functional.one_hot(wanted, length).float().transpose(1, 2).to(picked.device)
+        targets = _mixed(labels, said.masked_fill(hidden, -1e4).softmax(1), weight)
+        loss = -(targets * picked.masked_fill(hidden, -1e4).log_softmax(1)).sum()
+        return 0.5 * loss
 
     def token_targets(self, batch: Batch, rows: list[int], tokens: Tokens, length: int) -> Tensor:
         """``int64 [rows, length]`` (BIO classes) or ``[rows, length, labels]`` (flags); outside
@@ -145,3 +195,10 @@ class HeadLoss:
                     wanted[k, first : last + 1] = 2 + 2 * label
                     wanted[k, first] = 1 + 2 * label
         return torch.from_numpy(wanted)
+
+
+def _mixed(labels: Tensor, taught: Tensor, weight: float) -> Tensor:
+    """Labels, a part `weight` of them as a teacher has it; all of it where they are unknown."""
+    if not weight:
+        return labels
+    return torch.where(labels.isnan(), taught, torch.lerp(labels, taught, weight))

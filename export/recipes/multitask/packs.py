@@ -342,7 +342,7 @@ def epitome(data: Path) -> Source:
         yield Example(row["id"], reply, targets, context)
 
     examples = _each(_splits(data, "epitome"), make)
-    return Source("epitome", "epitome", tuple(specs), examples, share=4.0)
+    return Source("epitome", "epitome", tuple(specs), examples, share=2.0)
 
 
 def wassa_turns(data: Path) -> Source:

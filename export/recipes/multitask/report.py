@@ -98,7 +98,7 @@ def finish(
         if offset is not None:
             with torch.no_grad():
                 bias = model.get_parameter(f"heads.{spec.name}.bias")
-                bias.add_(torch.from_numpy(offset))
+                bias.add_(torch.from_numpy(offset).to(bias.device))
         specs.append(decided)
     model.specs = tuple(specs)
     by_name = {s.name: s for s in specs}
@@ -133,7 +133,7 @@ def finish(
         "data": [entry for pack in {s.pack: None for s in sources} for entry in _data(data, pack)],
         "recipe": command,
     }
-    save_pooled_checkpoint(model, out / "checkpoint", tokenizer_json, card)
+    save_pooled_checkpoint(model.cpu(), out / "checkpoint", tokenizer_json, card)
     (out / "report.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return card
 

@@ -7,8 +7,9 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from .inputs import Tokens, pad
 from .losses import HeadLoss
 from .mixture import Batch, Mixture
 from .packs import Source, heads_of
+from .teacher import Teacher
 
 POOLING = "mean_first"
 
@@ -42,6 +44,7 @@ class Settings:
     eval_every: int = 1000
     eval_rows: int = 200
     bf16: int = 0
+    imitation: float = 0.2
 
 
 def new_model(base: Path, heads: Sequence[HeadSpec]) -> PooledEncoder:
@@ -84,60 +87,33 @@ def start_from(model: PooledEncoder, checkpoint: Path, losses: dict[str, HeadLos
     return taken
 
 
-class Teacher:
-    """Soft targets of a pooled checkpoint for the heads that it shares."""
-
-    def __init__(self, checkpoint: Path, heads: Sequence[HeadSpec]) -> None:
-        loaded = load_checkpoint(checkpoint)
-        self.model = loaded.model.eval()
-        ours = {h.name: h for h in heads}
-        self.heads = {
-            h.name: h
-            for h in loaded.heads
-            if h.task == "multi_label" and h.name in ours and ours[h.name].labels == h.labels
-        }
-        if not self.heads:
-            raise ExportError(f"{checkpoint}: has no multi-label head that this recipe trains")
-
-    def soften(self, batch: Batch, tokens: Tokens, weight: float) -> Batch:
-        """The batch with ``(1 - weight) * target + weight * probability``."""
-        rows = [i for i, (e, _) in enumerate(batch) if self.heads.keys() & e.targets.keys()]
-        if not rows:
-            return batch
-        # The teacher sees the text alone, whatever noise stands beside it.
-        passes = [tokens.make_pass(batch[i][0].text) for i in rows]
-        with torch.no_grad():
-            logits = self.model(*pad(passes))
-        result = list(batch)
-        for name, head in self.heads.items():
-            scores = torch.sigmoid(logits[head.output] / head.temperature).numpy()
-            for score, i in zip(scores, rows, strict=True):
-                example, row = result[i]
-                if name not in example.targets:
-                    continue
-                target = (1 - weight) * example.targets[name] + weight * score
-                result[i] = (replace(example, targets={**example.targets, name: target}), row)
-        return result
-
-
 def loss_of(
     model: PooledEncoder,
     losses: dict[str, HeadLoss],
     batch: Batch,
     tokens: Tokens,
-    bf16: bool = False,
+    settings: Settings,
+    teacher: Teacher | None = None,
 ) -> dict[str, tuple[Tensor, int]]:
     """By head: the sum of its loss over the batch, and the rows that it was summed over."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        logits = model(*pad([row for _, row in batch]))
+    device, bf16 = next(model.parameters()).device, bool(settings.bf16)
+    taught = teacher.logits(batch, tokens, bf16) if teacher else {}
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        logits = model(*pad([row for _, row in batch], device))
     rows: dict[str, list[int]] = defaultdict(list)
     for i, (example, _) in enumerate(batch):
         for name in example.targets:
             rows[name].append(i)
-    return {
-        name: (losses[name](logits[name], batch, which, tokens), len(which))
-        for name, which in rows.items()
-    }
+    found = {}
+    for name, which in rows.items():
+        weight = settings.teacher_weight
+        value = losses[name](logits[name], batch, which, tokens, taught.get(name), weight)
+        found[name] = (value, len(which))
+    if teacher and settings.imitation:
+        for name, which in teacher.unlabelled(batch).items():
+            value = settings.imitation * losses[name].imitate(logits[name], taught[name], which)
+            found[f"{name} as taught"] = (value, len(which))
+    return found
 
 
 def train(
@@ -160,8 +136,9 @@ def train(
     Raises:
         ExportError: the state in `out` is of other tasks, or `start` or `teacher` does not fit.
     """
+    device = next(model.parameters()).device
     losses = {
-        spec.name: HeadLoss(spec, [s for s in sources if spec in s.heads])
+        spec.name: HeadLoss(spec, [s for s in sources if spec in s.heads]).to(device)
         for spec in heads_of(sources)
     }
     torch.manual_seed(settings.seed)
@@ -171,7 +148,7 @@ def train(
     if start:
         taken = start_from(model, start, losses)
         say(f"trunk of {start}, heads {', '.join(taken) or 'none'}")
-    guide = Teacher(teacher, model.specs) if teacher else None
+    guide = Teacher(teacher, sources, tokens, device) if teacher else None
     model.dropout.p = settings.dropout
     optimizer = torch.optim.AdamW(
         [
@@ -181,6 +158,9 @@ def train(
         weight_decay=0.01,
         fused=True,
     )
+    if device.type != "cpu":
+        examples = [e for s in sources for e in s.examples["train"]]
+        tokens.learn(text for e in examples for text in (e.text, *(t.text for t in e.context)))
     mixture = Mixture(sources, tokens, settings.tokens_per_batch, settings.seed)
     identity = {
         "heads": [s.name for s in model.specs],
@@ -193,25 +173,24 @@ def train(
         run.resume()
     probe = copy.deepcopy(model)
     last = min(settings.steps, stop_step or settings.steps)
-    running: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    running: dict[str, list[Any]] = defaultdict(lambda: [0.0, 0])
     seen, since = 0, time.monotonic()
-    for step, raw in enumerate(mixture.at(run.done), start=run.done + 1):
+    for step, batch in enumerate(mixture.at(run.done), start=run.done + 1):
         if step > last:
             break
-        batch = guide.soften(raw, tokens, settings.teacher_weight) if guide else raw
         model.train()
-        parts = loss_of(model, losses, batch, tokens, bool(settings.bf16))
+        parts = loss_of(model, losses, batch, tokens, settings, guide)
         # Over the usual number of rows, not this batch's: every example weighs the same, in
         # batches of long rows and of short ones.
         total = torch.stack([value for value, _ in parts.values()]).sum() / mixture.mean_rows
         run.descend(total)
         for name, (value, rows) in parts.items():
-            running[name][0] += value.item()
+            running[name][0] += value.detach()
             running[name][1] += rows
         seen += sum(len(row) for _, row in batch)
         if step % 50 == 0 or step == last:
             speed = seen / (time.monotonic() - since)
-            means = {k: round(v / max(n, 1), 4) for k, (v, n) in running.items()}
+            means = {k: round(float(v) / max(n, 1), 4) for k, (v, n) in running.items()}
             left = (settings.steps - step) * settings.tokens_per_batch * 0.95 / speed / 60
             say(f"step {step}/{settings.steps} {speed:.0f} tokens/s, {left:.0f} min left {means}")
             run.log.append({"step": step, "loss": means})
