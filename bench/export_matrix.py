@@ -9,6 +9,7 @@ on a trained model is in the rows of the toy task, and for the embedded models i
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
@@ -144,43 +145,62 @@ def _lines(
             )  # fmt: skip
 
 
-def run(
-    families: list[str], sounds: list[str], heads: list[str], tuned: list[str], rows: int
-) -> list[Line]:
-    """All lines; a checkpoint at a time on disk."""
+def _tasks(args: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
+    """Family, weights and head of every checkpoint."""
+    for family in args.families:
+        yield from ((family, "random", head) for head in args.heads)
+        yield from ((family, "fine-tuned", head) for head in args.tuned)
+    for sound in args.sounds:
+        yield from ((sound, "random", head) for head in args.heads if head in _PROBLEMS)
+
+
+def _made(task: tuple[str, str, str], rows: int) -> Iterator[Line]:
+    """The lines of one checkpoint, which is on disk meanwhile."""
     import export_models as em
 
-    lines: list[Line] = []
-
-    def add(made: Iterator[Line]) -> None:
-        for line in made:
-            print(*vars(line).values(), sep="\t", file=sys.stderr, flush=True)
-            lines.append(line)
-
+    family, weights, head = task
     with tempfile.TemporaryDirectory(prefix="affectrt-matrix-") as folder:
-        scratch = Path(folder)
-        for family in families:
-            for head in heads:
-                try:
-                    checkpoint = _random(scratch / f"{family}-{head}", family, head)
-                except (Error, ValueError) as error:  # transformers has no such class
-                    print(f"{family} {head}: {error}", file=sys.stderr)
-                    continue
-                add(_lines(checkpoint, family, "random", head, None, scratch))
-            for head in tuned:
-                if head not in _PROBLEMS:
-                    continue
-                checkpoint = em.write_tuned_checkpoint(
-                    scratch / f"{family}-{head}-tuned", family, head
-                )
-                data = em.write_jsonl(scratch / f"{head}.jsonl", em.toy_rows(rows, 2, head))
-                add(_lines(checkpoint, family, "fine-tuned", head, data, scratch))
-        for number, sound in enumerate(sounds):
-            for head in heads:
-                if head in _PROBLEMS:
-                    checkpoint = _random_sound(scratch / f"sound{number}-{head}", sound, head)
-                    add(_lines(checkpoint, sound, "random", head, None, scratch))
-    return lines
+        scratch, data = Path(folder), None
+        if family in SOUNDS:
+            checkpoint = _random_sound(scratch / "checkpoint", family, head)
+        elif weights == "random":
+            try:
+                checkpoint = _random(scratch / "checkpoint", family, head)
+            except (Error, ValueError) as error:  # transformers has no such class
+                print(f"{family} {head}: {error}", file=sys.stderr)
+                return
+        else:
+            checkpoint = em.write_tuned_checkpoint(scratch / "checkpoint", family, head)
+            data = em.write_jsonl(scratch / f"{head}.jsonl", em.toy_rows(rows, 2, head))
+        yield from _lines(checkpoint, family, weights, head, data, scratch)
+
+
+def run(args: argparse.Namespace) -> list[Line]:
+    """All lines, and before them those of checkpoints that `args.resume` has from earlier runs."""
+    known: dict[tuple[str, ...], list[Line]] = {}
+    if args.resume is not None and args.resume.exists():
+        for row in map(json.loads, args.resume.read_text("utf-8").splitlines()):
+            known[tuple(row["task"])] = [Line(**line) for line in row["lines"]]
+    for task in _tasks(args):
+        if task in known:
+            continue
+        known[task] = []
+        for line in _made(task, args.rows):
+            print(*vars(line).values(), sep="\t", file=sys.stderr, flush=True)
+            known[task].append(line)
+        if args.resume is not None:
+            row = {"task": task, "lines": [vars(line) for line in known[task]]}
+            with args.resume.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    return [line for task in sorted(known, key=_place) for line in known[task]]
+
+
+def _place(task: tuple[str, ...]) -> tuple[int, ...]:
+    """Where the lines of a checkpoint stand in the table."""
+    import export_models as em
+
+    family, weights, head = task
+    return (*em.FAMILIES, *SOUNDS).index(family), int(weights != "random"), HEADS.index(head)
 
 
 def to_markdown(lines: list[Line], command: str) -> str:
@@ -218,6 +238,12 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=HEADS)
     parser.add_argument("--tuned", nargs="*", default=["single_label"], choices=list(_PROBLEMS))
     parser.add_argument("--rows", type=int, default=500, help="of the toy task")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="keeps what is done; a later run goes on, or adds other families and heads",
+    )
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
     import export_models as em
@@ -226,8 +252,8 @@ def main() -> None:
     _trace_once()
     torch.set_num_threads(1)  # networks this small only lose by threads
     warnings.simplefilter("ignore")
-    families = list(em.FAMILIES) if args.families is None else args.families
-    lines = run(families, args.sounds, args.heads, args.tuned, args.rows)
+    args.families = list(em.FAMILIES) if args.families is None else args.families
+    lines = run(args)
     command = shlex.join(["python", "-m", "bench.export_matrix", *sys.argv[1:]])
     args.out.write_text(to_markdown(lines, command), "utf-8")
 

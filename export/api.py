@@ -29,7 +29,8 @@ from .manifest import ENGINE_OF, ENGINES, backends_of, check_exportable, make_ma
 from .mixed_precision import ENTRIES, bar_flags, bars_of, make_bar, searched
 from .native_weights import HALVES, native_engine_runs, write_native_weights
 from .onnx_export import check_against_torch, export_onnx, to_bytes
-from .onnx_source import OnnxNetwork, describe_precision, find_graph, load_onnx
+from .onnx_graphs import find_graph
+from .onnx_source import OnnxNetwork, load_onnx, remarks_on
 from .optimum_export import VIAS, check_optimum, export_with_optimum
 from .parity import BARS, Bars, ParityReport, SourceAnswers, measure, source_answers
 from .quantize_onnx import quantize_onnx, quantize_tables
@@ -40,8 +41,9 @@ from .sources import Source, readable, refuse_foreign
 from .speech_export import (
     engines_of,
     export_speech,
-    is_speech_checkpoint,
+    is_speech_source,
     load_speech,
+    unused_by_speech,
     verify_speech,
 )
 from .speech_parity import SpeechParityReport
@@ -171,8 +173,9 @@ def export_checkpoint(
     check_formats(documents)
     seal = None if sign_key is None else signer(sign_key)
     goal = Target(target, overwrite, enforce_bars, seal, documents)
-    if is_speech_checkpoint(source.path):
-        given = (bar, smooth, prune_vocabulary, tensorrt or None, source.flags() or None)
+    if is_speech_source(source):
+        others = unused_by_speech(source).flags() or None
+        given = (bar, smooth, prune_vocabulary, tensorrt or None, others)
         of_text = any(one is not None for one in given) or precision in OF_ONNXRUNTIME
         if of_text or via != "torch":
             raise ExportError(
@@ -180,18 +183,22 @@ def export_checkpoint(
                 f"{', '.join(OF_ONNXRUNTIME)} and what a source has beside its path are for models "
                 f"of text alone, and {source.path} is one of speech"
             )
-        words = ("export", source.path, "--out", target, "--precision", precision)
         return export_speech(
-            source.path,
+            source,
             goal,
             precision=precision,
             data=None if data is None else Path(data),
             name=name,
             step=step,
             engines=engines,
-            recipe=_command(*words, *_flags(engines or ()), data=data),
-            command=_command("verify", target, "--against", source.path, data=data),
-        )
+            recipe=_command(
+                *("export", source.path, "--out", target, "--precision", precision),
+                *_flags(engines or ()), *source.flags(), data=data,
+            ),
+            command=_command(
+                "verify", target, "--against", source.path, *source.flags(), data=data
+            ),
+        )  # fmt: skip
 
     step("read the checkpoint")
     with _opened(source) as (loaded, folder):
@@ -347,11 +354,11 @@ def verify(
     check_rows(str(file), manifest)
     if public_key is not None:
         check_signature(str(file), manifest, public_key)
-    if is_speech_checkpoint(source.path):
-        command = _command("verify", file, "--against", source.path, data=data)
+    if is_speech_source(source):
+        command = _command("verify", file, "--against", source.path, *source.flags(), data=data)
         return verify_speech(
             file,
-            source.path,
+            source,
             data=None if data is None else Path(data),
             command=command,
             certificates=documents,
@@ -386,8 +393,8 @@ def describe_checkpoint(
         NotFoundError, ExportError: as `export_checkpoint` does for a checkpoint it cannot take.
     """
     source = as_source(checkpoint)
-    if is_speech_checkpoint(source.path):
-        spoken = load_speech(source.path)
+    if is_speech_source(source):
+        spoken = load_speech(source)
         chosen = engines_of(spoken, precision, engines)
         return describe_speech(spoken, precision, chosen, source.path.resolve())
     with _opened(source) as (loaded, _):
@@ -422,11 +429,10 @@ def _as_it_is(
             "another precision or the native engine, export the checkpoint that it was made of"
         )
     network: OnnxNetwork = loaded.model  # type: ignore[assignment]
-    own, remark = describe_precision(network)
-    bars = BARS.get(own, BARS["int8"])
-    if remark is not None:  # how far it goes is in the report
+    bars = BARS.get(network.precision, BARS["int8"])
+    if network.scales_of_batch:  # how far it goes is in the report
         bars = replace(bars, max_neighbour_difference=float(np.finfo(np.float32).max))
-    return network.image, own, () if remark is None else (remark,), bars
+    return network.image, network.precision, remarks_on(network), bars
 
 
 def _stored_bars(manifest: dict[str, Any], loaded: LoadedCheckpoint) -> Bars | None:

@@ -147,7 +147,7 @@ def load_audio_classifier(path: Path) -> SpeechCheckpoint:
     for module in classifier.modules():
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
-    features, max_seconds = _input(path, whole, preprocessor)
+    features, max_seconds = hears(path, whole, preprocessor)
     return SpeechCheckpoint(
         path=path,
         model=AudioClassifier(classifier, transposed=family == WHISPER).eval(),
@@ -249,8 +249,13 @@ def _check_head(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) 
     return False
 
 
-def _input(path: Path, whole: Any, preprocessor: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """What the network hears, as FORMAT.md has it, and the longest clip in s."""
+def hears(path: Path, whole: Any, preprocessor: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """What a network of the configuration `whole` hears, as FORMAT.md has it, and the longest clip
+    in s.
+
+    Raises:
+        ExportError: the feature extractor's settings are not those of the family, or not done.
+    """
     family, file = whole.model_type, path / "preprocessor_config.json"
     kind = FAMILIES[family][1].__name__
 

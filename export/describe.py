@@ -13,7 +13,8 @@ from .checkpoint import TOKEN_TASKS, HeadSpec, LoadedCheckpoint, PooledEncoder
 from .int4_onnx import GROUP
 from .manifest import ENGINE_OF
 from .native_weights import HALVES, native_engine_runs
-from .onnx_source import OnnxNetwork, describe_precision
+from .onnx_sound import OnnxSound
+from .onnx_source import OnnxNetwork
 from .quantize_onnx import MIN_TABLE_VALUES
 from .speech_checkpoint import SpeechCheckpoint, SpeechEncoder
 from .tokens import read_tokenizer
@@ -85,7 +86,7 @@ def describe(
     tokenizer = read_tokenizer(checkpoint)
     model: Any = checkpoint.model
     if isinstance(model, OnnxNetwork):
-        precision, _ = describe_precision(model)
+        precision = model.precision
         chosen: tuple[str, ...] = ("onnxruntime",)
         sizes = {"onnxruntime": len(model.image)}
         parameters = model.parameter_count
@@ -114,17 +115,27 @@ def describe_speech(
     checkpoint: SpeechCheckpoint, precision: str, engines: Sequence[str], where: Path
 ) -> Description:
     """As `describe`, of a speech checkpoint; `engines` are what it will run on."""
-    own = isinstance(checkpoint.model, SpeechEncoder)
+    model: Any = checkpoint.model
+    own = isinstance(model, SpeechEncoder)
+    kind = "a model of the speech recipe" if own else "an audio classifier"
+    head = checkpoint.heads[0]
+    why = _reasons_of_config(checkpoint.config, head, own)
+    parameters = sum(p.numel() for p in model.parameters())
+    sizes = {engine: _bytes(model, precision) for engine in engines}
+    if isinstance(model, OnnxSound):
+        kind, precision = "an existing ONNX model", model.precision
+        why = [f"the graph's output is {head.output!r}", *filter(None, (model.remark,))]
+        parameters, sizes = model.parameter_count, {"onnxruntime": len(model.image)}
     return Description(
         path=where.name,
         family=checkpoint.family,
-        kind="a model of the speech recipe" if own else "an audio classifier",
+        kind=kind,
         heads=tuple(head.to_manifest() for head in checkpoint.heads),
-        why=tuple(_reasons_of_config(checkpoint.config, checkpoint.heads[0], own)),
+        why=tuple(why),
         engines=tuple(engines),
         precision=precision,
-        parameters=sum(p.numel() for p in checkpoint.model.parameters()),
-        bytes={engine: _bytes(checkpoint.model, precision) for engine in engines},
+        parameters=parameters,
+        bytes=sizes,
         audio={
             "sample_rate": checkpoint.sample_rate,
             "max_seconds": checkpoint.max_seconds,

@@ -21,26 +21,25 @@ from torch import Tensor, nn
 from affectrt.errors import ExportError, NotFoundError
 
 from .checkpoint import HeadSpec, LoadedCheckpoint, max_tokens_of
-from .checkpoint_files import file_sha256, read_json
-from .onnx_export import EMBEDDING, MAX_ONNX_BYTES, cpu_session, run_session
+from .checkpoint_files import file_sha256
+from .onnx_export import EMBEDDING, cpu_session, run_session
+from .onnx_graphs import (
+    head_of,
+    inputs_of,
+    parameters_of,
+    precision_of,
+    read_config,
+    read_graph,
+    reason_of,
+    serialised,
+    shape_of,
+)
 from .probes import LinearHead, read_probe
 from .sources import Source
 
-# As affectrt's reader looks for the graph of an optimum directory (FORMAT.md, section 5).
-_GRAPHS = ("model.onnx", "model_optimized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_SOUND = {"input_features", "input_values"}
-_QUANTISED = {"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "QLinearMatMul",
-              "DequantizeLinear", "DynamicQuantizeMatMul", "QAttention", "MatMulNBits"}  # fmt: skip
 # Scales of activations that one graph run computes for the whole batch.
 _WHOLE_BATCH = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "QAttention"}
-_EIGHT_BITS = {TensorProto.INT8, TensorProto.UINT8}
-_LARGE = 4096  # values: smaller tensors say nothing of a model's precision
-_PROBLEMS = {
-    "single_label_classification": "single_label",
-    "multi_label_classification": "multi_label",
-    "regression": "regression",
-}
 
 
 class OnnxNetwork(nn.Module):
@@ -50,10 +49,16 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.image, self.outputs, self.config = image, tuple(outputs), config
         self.operators: set[str] = set()
-        self.weight_types: set[int] = set()  # TensorProto's, of large weights
+        self.precision = "fp32"
+        self.remark: str | None = None
         self.parameter_count = 0
         self.gives_embedding = False
         self._session = cpu_session(image)
+
+    @property
+    def scales_of_batch(self) -> bool:
+        """Whether activations have one scale for all texts of a batch."""
+        return bool(self.operators & _WHOLE_BATCH)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
@@ -66,17 +71,6 @@ class OnnxNetwork(nn.Module):
         return {name: torch.from_numpy(np.asarray(values[name])) for name in self.outputs}
 
 
-def find_graph(path: Path) -> Path | None:
-    """The ``.onnx`` file that a path means: itself, or that of a directory without weights of
-    another kind. None: it is a checkpoint."""
-    if path.is_file():
-        return path if path.suffix == ".onnx" else None
-    if any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin")):
-        return None
-    candidates = [path / folder / name for name in _GRAPHS for folder in ("", "onnx")]
-    return next((file for file in candidates if file.is_file()), None)
-
-
 def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
     """An existing graph as a checkpoint.
 
@@ -86,11 +80,10 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
     """
     folder = source.path if source.path.is_dir() else graph.parent
     tokenizer = _tokenizer(source, folder)
-    config = _config(folder, tokenizer.parent)
-    model = _read(graph)
+    config = read_config(folder, tokenizer.parent)
+    model = read_graph(graph)
     inputs = _check_inputs(model, source.path)
-    operators = {node.op_type for node in model.graph.node}
-    widths = {v.name: _shape(v) for v in model.graph.output}
+    remark = None
     if source.probe is not None:
         if source.layer is not None:
             raise ExportError(f"{source.path}: a graph is read at its output; leave --layer out")
@@ -98,8 +91,9 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
         _attach(model, head, source)
         specs: tuple[HeadSpec, ...] = (head.spec,)
     else:
-        specs = (_head(source, config, widths),)
-    image = _serialised(model, source.path)
+        spec, remark = head_of(source, config, model)
+        specs = (spec,)
+    image = serialised(model, source.path)
     rows = config.get("vocab_size") or _table_rows(model)
     try:
         network = OnnxNetwork(
@@ -113,13 +107,10 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
             ),
         )
     except Exception as error:  # onnxruntime has a tree of exceptions of its own
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ExportError(f"{graph}: onnxruntime cannot load it: {reason}") from None
-    network.operators = operators
-    network.weight_types = {
-        one.data_type for one in model.graph.initializer if np.prod(one.dims) >= _LARGE
-    }
-    network.parameter_count = sum(int(np.prod(one.dims)) for one in model.graph.initializer)
+        raise ExportError(f"{graph}: onnxruntime cannot load it: {reason_of(error)}") from None
+    network.operators = {node.op_type for node in model.graph.node}
+    network.precision, network.remark = precision_of(model), remark
+    network.parameter_count = parameters_of(model)
     network.gives_embedding = source.probe is not None
     config.setdefault("model_type", "onnx")
     return LoadedCheckpoint(
@@ -137,44 +128,20 @@ def load_onnx(source: Source, graph: Path) -> LoadedCheckpoint:
     )
 
 
-def describe_precision(network: OnnxNetwork) -> tuple[str, str | None]:
-    """The precision that a graph's operators and weights tell, and a remark on it."""
-    precision = "fp32"
-    if TensorProto.FLOAT16 in network.weight_types:
-        precision = "fp16"
-    if network.operators & _QUANTISED or network.weight_types & _EIGHT_BITS:
-        precision = "int8"
-    remark = None
-    if network.operators & _WHOLE_BATCH:
-        remark = (
+def remarks_on(network: OnnxNetwork) -> tuple[str, ...]:
+    """What who uses a graph should know."""
+    remarks = [] if network.remark is None else [network.remark]
+    if network.scales_of_batch:
+        remarks.append(
             "the graph takes one scale of activations for a whole batch (quantize_dynamic): an "
             "answer changes with the texts that it is batched with. Exported from its checkpoint "
             "with --precision int8, it would not"
         )
-    return precision, remark
-
-
-def _read(graph: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(str(graph))  # with its external data
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{graph}: its weights are missing: {error}") from None
-    except Exception as error:  # protobuf's DecodeError, onnx's ValidationError, ...
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ExportError(f"{graph}: is no ONNX model that can be read: {reason}") from None
-    if not model.graph.output:
-        raise ExportError(f"{graph}: is no ONNX model: its graph has no outputs")
-    return model
+    return tuple(remarks)
 
 
 def _check_inputs(model: onnx.ModelProto, where: Path) -> list[str]:
-    constants = {one.name for one in model.graph.initializer}
-    names = [v.name for v in model.graph.input if v.name not in constants]
-    if _SOUND & set(names):
-        raise ExportError(
-            f"{where}: reads sound ({', '.join(names)}). Models of speech are made of their own "
-            "checkpoints; another exporter's graph does not say how its features are computed"
-        )
+    names = [value.name for value in inputs_of(model)]
     unknown = [name for name in names if name not in _INPUTS]
     if unknown or "input_ids" not in names or "attention_mask" not in names:
         raise ExportError(
@@ -184,41 +151,14 @@ def _check_inputs(model: onnx.ModelProto, where: Path) -> list[str]:
     return names
 
 
-def _head(source: Source, config: dict[str, Any], outputs: dict[str, list[Any]]) -> HeadSpec:
-    where = source.path
-    name = "logits" if "logits" in outputs else next(iter(outputs))
-    if len(outputs[name]) != 2:
-        said = ", ".join(f"{n} {s}" for n, s in outputs.items())
-        raise ExportError(
-            f"{where}: gives {said}, and no logits [batch, labels]: it is an encoder. Put a linear "
-            "probe on it (--probe)"
-        )
-    width = outputs[name][1]
-    named = config.get("id2label")
-    labels = source.labels
-    if labels is None and isinstance(named, dict):
-        labels = tuple(str(named[key]) for key in sorted(named, key=int))
-    if labels is None and isinstance(width, int):
-        labels = tuple(f"LABEL_{i}" for i in range(width))
-    if labels is None or (isinstance(width, int) and width != len(labels)):
-        raise ExportError(
-            f"{where}: {name} has {width} values and there are "
-            f"{'no' if labels is None else len(labels)} labels; name them with --labels"
-        )
-    problem = config.get("problem_type")
-    task = source.task or _PROBLEMS.get(str(problem))
-    task = task or ("regression" if len(labels) == 1 else "single_label")
-    return HeadSpec(name="default", task=task, labels=labels, output=name)
-
-
 def _attach(model: onnx.ModelProto, head: LinearHead, source: Source) -> None:
     """Pooling and a linear head behind ``last_hidden_state``, which is no output any more."""
     where = source.path
-    states = [v for v in model.graph.output if len(_shape(v)) == 3]
+    states = [v for v in model.graph.output if len(shape_of(v)) == 3]
     if len(states) != 1:
         raise ExportError(f"{where}: has {len(states)} outputs [batch, tokens, width]; a probe "
                           "needs one")  # fmt: skip
-    width = _shape(states[0])[2]
+    width = shape_of(states[0])[2]
     if width != head.weight.shape[1]:
         raise ExportError(
             f"{where}: its states have {width} values, the probe reads {head.weight.shape[1]}"
@@ -264,22 +204,6 @@ def _attach(model: onnx.ModelProto, head: LinearHead, source: Source) -> None:
         )
 
 
-def _serialised(model: onnx.ModelProto, where: Path) -> bytes:
-    if model.ByteSize() > MAX_ONNX_BYTES:
-        raise ExportError(f"{where}: has more than the 2 GB of weights that one ONNX file can hold")
-    for tensor in model.graph.initializer:  # what was external is inside now
-        tensor.ClearField("external_data")
-        tensor.data_location = TensorProto.DEFAULT
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _shape(value: Any) -> list[Any]:
-    kind = value.type.tensor_type
-    if kind.elem_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
-        return []
-    return [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in kind.shape.dim]
-
-
 def _table_rows(model: onnx.ModelProto) -> int:
     """Rows of the largest table that something is gathered from: the vocabulary."""
     shapes = {one.name: list(one.dims) for one in model.graph.initializer}
@@ -297,10 +221,3 @@ def _tokenizer(source: Source, folder: Path) -> Path:
             "graph was made of with --tokenizer"
         )
     return file
-
-
-def _config(*folders: Path) -> dict[str, Any]:
-    for folder in folders:
-        if (folder / "config.json").is_file():
-            return read_json(folder / "config.json")
-    return {}

@@ -83,7 +83,7 @@ def quantize_onnx(model: ir.Model, *, keep: Collection[str] = ()) -> QuantizedOn
         # Not the key: that value may just have been replaced by another quantised product.
         x = sites[0].node.inputs[0]
         assert x is not None
-        rows = _QuantizedRows(model.graph, x, sites[0].node)
+        rows = _QuantizedRows(model.graph, x, sites[0].matrix.shape[1], sites[0].node)
         for group in _groups(sites):
             _replace(model.graph, rows, group)
             products += [site.name for site in group]
@@ -214,11 +214,9 @@ class Insert:
 class _QuantizedRows:
     """The nodes that quantise one activation tensor row by row, placed before its first reader."""
 
-    def __init__(self, graph: ir.Graph, x: ir.Value, before: ir.Node) -> None:
+    def __init__(self, graph: ir.Graph, x: ir.Value, width: int, before: ir.Node) -> None:
         self.x = x
         add = Insert(graph, before, f"{x.name}/rows")
-        assert x.shape is not None
-        width = _width(x)
         rows = add(
             "Reshape",
             x,
@@ -237,14 +235,6 @@ class _QuantizedRows:
         # zero * scale as a column [M, 1]: what the zero point adds to every product
         self.offset = add("Unsqueeze", add("Mul", zero_point, self.scale), last, suffix="offset")
         self.outer = add("Shape", x, start=0, end=-1, suffix="outer")
-
-
-def _width(x: ir.Value) -> int:
-    assert x.shape is not None
-    width = x.shape[-1]
-    if not isinstance(width, int):
-        raise ValueError(f"the last axis of {x.name!r} has no fixed width")
-    return width
 
 
 def _replace(graph: ir.Graph, rows: _QuantizedRows, group: list[Site]) -> None:

@@ -50,6 +50,9 @@ class Source:
         labels: names of the probe's labels, of those of a bare ``.onnx``, or of a merged adapter.
         task: of the probe, or of a bare ``.onnx``.
         tokenizer: of a bare ``.onnx``: a ``tokenizer.json`` or a directory with one.
+        features: of a bare ``.onnx`` of sound, what it hears: ``"KIND,KEY=VALUE,..."`` with the
+            kinds and keys of FORMAT.md, ``"whisper_log_mel"`` or ``"waveform,normalise=true"``;
+            bands and frames are told by its shape.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class Source:
     labels: tuple[str, ...] | None = None
     task: str | None = None
     tokenizer: Path | None = None
+    features: str | None = None
 
     def flags(self) -> list[str]:
         """The options of the command line that say the same; names without folders."""
@@ -70,6 +74,7 @@ class Source:
         words += ["--layer", str(self.layer)] if self.layer is not None else []
         words += ["--pooling", self.pooling] if self.pooling != "mean" else []
         words += ["--labels", ",".join(self.labels)] if self.labels is not None else []
+        words += ["--features", self.features] if self.features is not None else []
         return words + (["--task", self.task] if self.task is not None else [])
 
 

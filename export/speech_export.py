@@ -16,8 +16,9 @@ from .bundle import read_manifest, write_bundle
 from .checkpoint_files import read_json
 from .conclusion import Target, source_notes, verified, write_product
 from .manifest import ENGINE_OF, backends_of, check_heads, make_speech_manifest, same_heads
-from .onnx_source import find_graph
-from .sources import refuse_foreign
+from .onnx_graphs import find_graph
+from .onnx_sound import OnnxSound, hears_sound, load_onnx_sound
+from .sources import Source, refuse_foreign
 from .speech_checkpoint import SpeechCheckpoint, SpeechEncoder, load_speech_checkpoint
 from .speech_data import SpeechData, builtin_sounds, read_speech_data
 from .speech_onnx import speech_graph
@@ -25,21 +26,35 @@ from .speech_parity import SpeechParityReport, measure_speech
 from .whisper_weights import write_speech_model
 
 
-def is_speech_checkpoint(folder: Path) -> bool:
-    """Whether a directory holds what `save_speech_checkpoint` writes, or a network of sound."""
+def is_speech_source(source: Source) -> bool:
+    """Whether a source is what `save_speech_checkpoint` writes, a network of sound, or a graph of
+    one."""
+    graph = find_graph(source.path)
+    if graph is not None:
+        return hears_sound(graph)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((source.path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False  # whoever reads it next says what is wrong
-    if not isinstance(config, dict) or find_graph(folder) is not None:
-        return False
-    return _is_own(config) or is_audio_classifier(config)
+    return isinstance(config, dict) and (_is_own(config) or is_audio_classifier(config))
 
 
-def load_speech(path: Path) -> SpeechCheckpoint:
-    """A checkpoint of the recipe or an audio classifier of transformers, checked to be one that a
-    manifest can describe."""
+def unused_by_speech(source: Source) -> Source:
+    """A source without what a model of sound takes: of a graph labels, task and features."""
+    if find_graph(source.path) is None:
+        return source
+    return replace(source, labels=None, task=None, features=None)
+
+
+def load_speech(source: Source) -> SpeechCheckpoint:
+    """A checkpoint of the recipe, an audio classifier of transformers or a graph of one, checked to
+    be one that a manifest can describe."""
+    path, graph = source.path, find_graph(source.path)
     refuse_foreign(path)
+    if graph is not None:
+        checkpoint = load_onnx_sound(source, graph)
+        check_heads(path, checkpoint.heads, ("audio",))
+        return checkpoint
     config = read_json(path / "config.json")
     load = load_speech_checkpoint if _is_own(config) else load_audio_classifier
     checkpoint = replace(load(path), path=path)
@@ -56,6 +71,14 @@ def engines_of(
     Raises:
         ExportError: an engine or a precision that is not done.
     """
+    if isinstance(checkpoint.model, OnnxSound):
+        if precision != "fp32" or "native" in (engines or ()):
+            raise ExportError(
+                f"{checkpoint.path}: an existing ONNX model is packed as it is, for onnxruntime; "
+                "for another precision or the native engine, export the checkpoint that it was "
+                "made of"
+            )
+        return ("onnxruntime",)
     if ENGINE_OF.get(precision) == "onnxruntime":
         raise ExportError(f"{precision!r} is for models of text alone; use 'int8'")
     own = isinstance(checkpoint.model, SpeechEncoder)
@@ -80,7 +103,7 @@ def engines_of(
 
 
 def export_speech(
-    source: Path,
+    source: Source,
     target: Target,
     *,
     precision: str,
@@ -96,11 +119,17 @@ def export_speech(
     loaded = load_speech(source)
     chosen = engines_of(loaded, precision, engines)
     rows = _rows(data, loaded)
-    files: dict[str, bytes | Path] = {"config.json": (source / "config.json").read_bytes()}
-    preprocessor = source / "preprocessor_config.json"
-    if preprocessor.is_file():
-        files["preprocessor_config.json"] = preprocessor.read_bytes()
-    if "onnxruntime" in chosen:
+    folder = source.path if source.path.is_dir() else source.path.parent
+    files: dict[str, bytes | Path] = {}
+    for entry in ("config.json", "preprocessor_config.json"):
+        if (folder / entry).is_file():
+            files[entry] = (folder / entry).read_bytes()
+    notes: tuple[str, ...] = ()
+    if isinstance(loaded.model, OnnxSound):
+        files.setdefault("config.json", (json.dumps(loaded.config) + "\n").encode())
+        files["model.onnx"], precision = loaded.model.image, loaded.model.precision
+        notes = tuple(filter(None, (loaded.model.remark,)))
+    elif "onnxruntime" in chosen:
         step("trace to ONNX and check the graph against torch")
         files["model.onnx"] = speech_graph(loaded, precision)
     if "native" in chosen:
@@ -123,13 +152,14 @@ def export_speech(
             precision=precision,
             backends=chosen,
             command=command,
+            notes=notes,
         )
     return write_product(report, manifest, files, target, step)
 
 
 def verify_speech(
     file: Path,
-    source: Path,
+    source: Source,
     *,
     data: Path | None,
     command: str,
@@ -149,7 +179,7 @@ def verify_speech(
         command=command,
         notes=source_notes(manifest, loaded),
     )
-    return verified(report, manifest, file, source, certificates)
+    return verified(report, manifest, file, source.path, certificates)
 
 
 def _is_own(config: dict[str, Any]) -> bool:

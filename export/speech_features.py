@@ -23,6 +23,8 @@ def product_features(checkpoint: SpeechCheckpoint, samples: FloatArray) -> Float
         # It resamples sound of other rates than 16 kHz, and this has the network's own.
         return features.normalised_waveform(filled, 16000) if settings["normalise"] else filled
     if settings["kind"] == "whisper_log_mel":
+        if settings.get("normalise"):
+            filled = features.normalised_waveform(filled, rate)
         rows = features.log_mel(filled, rate, mels, pad_to_s=None).T
         return np.asarray(rows[: settings.get("frames")], np.float32)
     frames = int(settings["frames"])
@@ -37,11 +39,15 @@ def source_features(checkpoint: SpeechCheckpoint, samples: FloatArray) -> FloatA
     below 13 ms of the recipe's models, which Whisper's cannot mirror."""
     if checkpoint.extractor is None:
         return _whisper_of_any_length(checkpoint, samples)
+    settings = checkpoint.features
     filled = _filled(checkpoint, samples)
+    if settings["kind"] == "whisper_log_mel" and settings.get("normalise"):
+        filled = (filled - filled.mean()) / np.sqrt(filled.var() + 1e-7)
     found = checkpoint.extractor(filled, sampling_rate=checkpoint.sample_rate, return_tensors="np")
-    key = "input_features" if checkpoint.family == "whisper" else "input_values"
-    values: FloatArray = np.asarray(found[key][0], np.float32)
-    return values.T if checkpoint.family == "whisper" else values
+    whisper = settings["kind"] == "whisper_log_mel"
+    values: FloatArray = np.asarray(found["input_features" if whisper else "input_values"][0])
+    values = values.astype(np.float32, copy=False)
+    return values.T[: settings["frames"]] if whisper else values
 
 
 def _whisper_of_any_length(checkpoint: SpeechCheckpoint, samples: FloatArray) -> FloatArray:
@@ -57,12 +63,14 @@ def _whisper_of_any_length(checkpoint: SpeechCheckpoint, samples: FloatArray) ->
 
 
 def _filled(checkpoint: SpeechCheckpoint, samples: FloatArray) -> FloatArray:
-    """With silence behind a clip that is shorter than what is heard at least."""
+    """With silence behind or before a clip that is shorter than what is heard at least."""
     rate, kind = checkpoint.sample_rate, checkpoint.features["kind"]
     least: int = {
         "waveform": rate // 10,
         "fbank": round(_FRAME_S * rate),
         "whisper_log_mel": checkpoint.features.get("frames", 1) * rate // FRAMES_PER_SECOND,
     }[kind]
-    filled: FloatArray = np.pad(samples, (0, max(0, least - len(samples))))
+    silence = max(0, least - len(samples))
+    first = checkpoint.features.get("silence") == "before"
+    filled: FloatArray = np.pad(samples, (silence, 0) if first else (0, silence))
     return filled

@@ -144,6 +144,7 @@ def test_schema_is_a_schema() -> None:
     [
         {"kind": "whisper_log_mel", "num_mels": 80},
         {"kind": "whisper_log_mel", "num_mels": 80, "frames": 3000},
+        {"kind": "whisper_log_mel", "num_mels": 80, "normalise": True, "silence": "before"},
         {"kind": "waveform", "normalise": True},
         {"kind": "fbank", "num_mels": 128},
         {"kind": "fbank", "num_mels": 128, "window": "hanning", "scale": 32768, "frames": 1024}
@@ -222,6 +223,7 @@ NEW_KEYS = st.sampled_from(
         ),
         *("weights", "onnx", "thresholds", "calibration", "unsure_below", "metrics", "temperature"),
         *("input", "ranges", "margin", "embedding", "kind", "normalise", "max_tokens", "window"),
+        "silence",
         *("layer", "pooling"),
         *("notice", "non_commercial", "checkpoint", "sha256", "bytes", "weights.safetensors"),
         *("a/b", "../a", "a//b", "/a", "a/", ".a", "a.", "a\\b", "affectrt.json", "é", "a\n", ""),

@@ -75,6 +75,16 @@ def test_log_mel_is_whisper_s(mels: int) -> None:
             np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
 
 
+def test_only_whole_frames_decide_the_loudest() -> None:
+    """Whisper's last frame is dropped, however loud, and so is what a tile has seen behind it."""
+    extractor = reference("transformers").WhisperFeatureExtractor(chunk_length=1)
+    clip = np.zeros(16000, np.float32)
+    clip[-160:] = 10 * noise(160)
+    expected = extractor(clip, sampling_rate=16000, return_tensors="np").input_features[0]
+    actual = features.log_mel(clip, 16000, pad_to_s=None)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
 def by_kaldi(kind: str, clip: Array, rate: int, mels: int, **frame: Any) -> Array:
     knf = reference("kaldi_native_fbank")
     options = knf.FbankOptions() if kind == "fbank" else knf.MfccOptions()

@@ -4,6 +4,7 @@ engines."""
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -184,6 +185,45 @@ def test_int8_on_rows_with_answers(answering: Callable[[str], Path], tmp_path: P
     em.write_jsonl(data, [{"text": "no question"}])
     with pytest.raises(ExportError, match='line 1: has no "pair"'):
         export_checkpoint(answering("bert"), tmp_path / "y.affect", data=data)
+
+
+def test_long_texts_are_read_in_windows_behind_the_question(
+    on_both: Path, shared_dir: Path
+) -> None:
+    """The best over all windows is what each window says of itself, placed in the whole text."""
+    model = affectrt.load(on_both)
+    text = " ".join(text for text, _ in reccon_pairs(shared_dir, 40))
+    question = "Why does B feel joy?"
+    tokens = len(model.tokenizer.encode(text).ids)
+    assert tokens > 2 * MAX_TOKENS
+    found = model.analyze_long(text, question=question, window=96, overlap=24)
+    assert len(found.windows) > tokens // 96
+    assert found.windows[-1].end == len(text)
+    assert found.result.pair == question
+    assert not found.result.truncated
+    head = found.result.heads["default"]
+    best = max(w.result.heads["default"].candidates[0].score for w in found.windows)
+    assert head.candidates[0].score == best
+    for span in head.candidates:
+        assert span.text == text[span.start : span.end]
+        own = [w for w in found.windows if w.start <= span.start and span.end <= w.end]
+        alone = model([(text[w.start : w.end], question) for w in own])
+        places = [
+            (w.start + c.start, w.start + c.end, c.score)
+            for w, one in zip(own, alone, strict=True)
+            for c in one.heads["default"].candidates
+        ]
+        assert (span.start, span.end, span.score) in places
+    ordered = sorted(head.candidates, key=lambda span: span.start)
+    assert all(a.end <= b.start for a, b in itertools.pairwise(ordered))
+    answered = any(w.result.heads["default"].spans for w in found.windows)
+    assert head.spans == (head.candidates[:1] if answered else ())
+    short = model.analyze_long(*UNANSWERED[:1], question=UNANSWERED[1])
+    assert short.result.heads == model(UNANSWERED).heads
+    with pytest.raises(InputError, match="question leaves no room"):
+        model.analyze_long(text, question=text)
+    with pytest.raises(InputError, match="give the question as its pair"):
+        model.analyze_long(text)
 
 
 def test_a_text_alone_has_no_answer(on_both: Path) -> None:

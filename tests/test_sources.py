@@ -475,14 +475,26 @@ def test_probes_on_encoders_of_others(tiny_bert_onnx: Path, tmp_path: Path) -> N
     refused(narrow, ExportError, "16 values, the probe reads 8")
 
 
+def test_graphs_that_give_scores_are_packed_with_logits(
+    tiny_bert_onnx: Path, tmp_path: Path
+) -> None:
+    """Where a graph ends in its activation, affectrt's would be a second one."""
+    graph = onnx.load(tiny_bert_onnx / "model.onnx")
+    graph.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["scores"]))
+    del graph.graph.output[:]
+    graph.graph.output.append(tensor("scores", onnx.TensorProto.FLOAT, "batch", 3))
+    onnx.save(graph, tmp_path / "model.onnx")
+    tokenizer, out = tiny_bert_onnx / "tokenizer.json", tmp_path / "x.affect"
+    report = export_checkpoint(Source(tmp_path / "model.onnx", tokenizer=tokenizer), out)
+    assert report.passed
+    assert "the graph ends in a Softmax" in report.notes[0]
+    wanted = affectrt.load(tiny_bert_onnx).predict_proba(TEXTS)
+    np.testing.assert_allclose(affectrt.load(out).predict_proba(TEXTS), wanted, atol=1e-6)
+
+
 def test_graphs_that_are_no_classifiers_of_text(tiny_bert_onnx: Path, tmp_path: Path) -> None:
     tokenizer = tiny_bert_onnx / "tokenizer.json"
     node = onnx.helper.make_node
-    sound = tensor("input_features", onnx.TensorProto.FLOAT, 1, 80, 800)
-    heard = [tensor("logits", onnx.TensorProto.FLOAT, 1, 80, 800)]
-    file = save_graph(tmp_path / "sound.onnx", [sound], heard,
-                      [node("Relu", ["input_features"], ["logits"])])  # fmt: skip
-    refused(Source(file, tokenizer=tokenizer), ExportError, "reads sound.*how its features")
     extra = tensor("position_ids", onnx.TensorProto.INT64, "batch", "tokens")
     logits = [tensor("logits", onnx.TensorProto.FLOAT, "batch", "tokens")]
     cast = node("Cast", ["position_ids"], ["logits"], to=onnx.TensorProto.FLOAT)

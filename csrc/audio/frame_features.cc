@@ -117,6 +117,12 @@ float FrameFeatures::compute_tiles(const ClipView& clip, int64_t begin, int64_t 
       kernels_.fft_power(fft_.plan(), scratch->tile.data(), scratch->power.data());
       kernels_.sum_rows(bands, scratch->power.data(), scratch->bands.data());
     }
+    if (frames < kLanes) {  // what else the tile has seen is no frame, and not to be the largest
+      for (size_t band = 0; band < bands.outputs; ++band) {
+        float* lanes = scratch->bands.data() + band * kLanes;
+        std::fill(lanes + frames, lanes + kLanes, 0.0F);
+      }
+    }
     const float highest = kernels_.log_rows(scratch->bands.data(), bands.outputs, settings_.floor,
                                             settings_.log_scale);
     top = std::max(top, highest);

@@ -274,8 +274,17 @@ AudioInput read_audio(const JsonField& field) {
   }
   if (audio.kind == FeatureKind::kFbank) {
     read_fbank(features, &audio);
-  } else if (const JsonField rate = field.at("sample_rate"); audio.sample_rate != 16'000) {
-    rate.fail_value("16000, as of Whisper's features");
+    return audio;
+  }
+  if (audio.sample_rate != 16'000) {
+    field.at("sample_rate").fail_value("16000, as of Whisper's features");
+  }
+  if (const auto normalise = features.find("normalise")) audio.normalise = normalise->boolean();
+  if (const auto silence = features.find("silence")) {
+    audio.silence_first = silence->is("before");
+    if (!audio.silence_first && !silence->is("after")) {
+      silence->fail_value("\"before\" or \"after\"", ErrorKind::kUnsupported);
+    }
   }
   return audio;
 }

@@ -46,8 +46,10 @@ struct AudioInput {
   uint32_t sample_rate = 0;  // Hz
   float max_seconds = 0.0F;  // longest clip that the encoder takes at once
   FeatureKind kind = FeatureKind::kWhisperLogMel;
-  uint32_t num_mels = 0;   // not of a waveform
-  bool normalise = false;  // waveform: to mean 0 and variance 1 of each clip
+  uint32_t num_mels = 0;  // not of a waveform
+  // To mean 0 and variance 1 of each clip; of log-mels with the silence that it is filled up with.
+  bool normalise = false;
+  bool silence_first = false;  // log-mels: the silence stands before the clip
   // Log-mels of the clip filled with silence or cut to so many frames, fbank itself filled with
   // zeros or cut; 0: as it is.
   uint32_t frames = 0;

@@ -40,7 +40,14 @@ int32_t ClipFeatures::compute(const float* samples, size_t count, ThreadPool* po
   const auto least = static_cast<int64_t>(
       whisper ? size_t{std::max(input_.frames, 1U)} * settings.shift : settings.length);
   const int64_t total = std::max(given, least);
-  const ClipView clip{samples, 0, given, total};
+  ClipView clip{samples, 0, given, total};
+  std::vector<float> filled;
+  if (whisper && (input_.normalise || input_.silence_first)) {
+    filled.resize(static_cast<size_t>(total), 0.0F);
+    std::copy_n(samples, count, filled.begin() + (input_.silence_first ? total - given : 0));
+    if (input_.normalise) normalise_waveform(filled.data(), filled.size(), filled.data());
+    clip = {filled.data(), 0, total, total};
+  }
   int64_t frames = frames_->frame_count(total);
   if (input_.frames != 0) frames = std::min<int64_t>(frames, input_.frames);
   features->resize(static_cast<size_t>(frames) * width());

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .inputs import _kind, rows_of
-from .results import Heads, Result, _short
+from .results import HeadResult, Heads, Result, Span, _short
 
 if TYPE_CHECKING:
     from .model import Model, Progress
 
 Pool = Literal["mean", "max"]
+_MOST_CANDIDATES = 5  # as of a span head's other answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class LongResult:
     """The answers to a long text: of each window, and of the whole.
 
     `result` is decided from the windows' logits: their mean, weighted by the tokens that each adds
-    to those before it, or their highest. It has the heads that judge a text as a whole.
+    to those before it, or their highest. It has the heads that judge a text as a whole, or of a
+    question those that look for the answer to it.
     """
 
     windows: tuple[Window, ...]
@@ -92,16 +94,20 @@ def analyze_long(
     window: int | None,
     overlap: int | None,
     pool: Pool,
+    question: str | None,
     progress: Progress | None,
 ) -> LongResult:
     """What `Model.analyze_long` returns."""
+    asked = None if question is None else _asked(model, question)
     if not isinstance(text, str):
         raise InputError(f"text is {_kind(text)}; give one str")
     rows_of(text, argument="text")
     if pool not in ("mean", "max"):
         raise InputError(f'pool is {pool!r}; give "mean" or "max"')
-    special = len(model.tokenizer.encode("").ids)
+    special = len(model.tokenizer.encode("", question).ids)
     most = model.info.max_tokens
+    if special + 8 > most:
+        raise InputError(f"question leaves no room among {most} tokens; give a shorter one")
     size = _bounded(window, most, special + 8, most, "window") - special
     shared = _bounded(overlap, size // 4, 0, size // 2, "overlap")
     offsets = model.tokenizer.encode(text, add_special_tokens=False).offsets
@@ -109,12 +115,18 @@ def analyze_long(
     places = [(int(offsets[i, 0]), int(offsets[j - 1, 1])) for i, j in tokens if j > i]
     if len(places) < 2:
         places = [(0, len(text))]
-    rows = rows_of([text[start:end] for start, end in places])
-    prediction = model._predict(rows, None, progress)
+    parts = [text[start:end] for start, end in places]
+    rows = rows_of(parts if question is None else [(part, question) for part in parts])
+    prediction = model._predict(rows, asked, progress)
     windows = tuple(
         Window(start, end, result)
         for (start, end), result in zip(places, model._results(rows, prediction), strict=True)
     )
+    truncated = bool(prediction.truncated.any())
+    if asked is not None:
+        names = [model.info.heads[index].name for index in asked]
+        answers = Heads(tuple(_best_spans(text, windows, name) for name in names))
+        return LongResult(windows, Result(text, question, answers, truncated))
     ends = [0, *(end for _, end in tokens)]
     new = np.diff(ends).astype(np.float64) if len(places) > 1 else np.ones(1)
     heads = []
@@ -124,8 +136,39 @@ def analyze_long(
         logits = scores.logits
         pooled = logits.max(0) if pool == "max" else np.average(logits, axis=0, weights=new)
         heads.append(model._decoded(index, pooled[None].astype(np.float32)))
-    truncated = bool(prediction.truncated.any())
     return LongResult(windows, Result(text, None, Heads(tuple(heads)), truncated))
+
+
+def _asked(model: Model, question: str) -> list[int]:
+    """The heads that look for the answer to a question."""
+    rows_of(question, argument="question")
+    found = [i for i, head in enumerate(model.info.heads) if head.input == "question"]
+    if not found:
+        raise InputError("question is given, and no head of this model looks for the answer to one")
+    return found
+
+
+def _best_spans(text: str, windows: Sequence[Window], head: str) -> HeadResult:
+    """What a span head says of the whole text: the best candidates of its windows."""
+    found: list[tuple[Span, bool]] = []
+    for window in windows:
+        own = window.result.heads[head]
+        for span in own.candidates:
+            start, end = window.start + span.start, window.start + span.end
+            moved = Span(start, end, text[start:end], span.label, span.score)
+            found.append((moved, span in own.spans))
+    found.sort(key=lambda one: (-one[0].score, one[0].start))
+    kept: list[tuple[Span, bool]] = []
+    for span, decided in found:
+        apart = all(span.end <= one.start or one.end <= span.start for one, _ in kept)
+        if apart and len(kept) < _MOST_CANDIDATES:
+            kept.append((span, decided))
+    best = kept[:1]
+    return replace(
+        windows[0].result.heads[head],
+        spans=tuple(span for span, decided in best if decided),
+        candidates=tuple(span for span, _ in kept),
+    )
 
 
 def _bounded(value: int | None, default: int, least: int, most: int, name: str) -> int:

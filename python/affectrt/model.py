@@ -318,6 +318,7 @@ class Model(LoadedModel):
         window: int | None = None,
         overlap: int | None = None,
         pool: Pool = "mean",
+        question: str | None = None,
         progress: Progress | None = None,
     ) -> LongResult:
         """Answers to a text of any length: of overlapping windows, all in one batch, and pooled.
@@ -326,10 +327,14 @@ class Model(LoadedModel):
         takes), and `overlap` how many it shares with the one before (a quarter). `pool` says how
         the windows' logits become one: their "mean", weighted by the tokens that each adds, or
         "max", for what is said anywhere. Heads that name words answer in the windows alone.
+
+        With a `question`, the heads that look for its answer read each window behind it. The whole
+        text's candidates are the best of all windows, by their scores, which say how far each
+        beats "no answer" in its own window; there is an answer where one window has one.
         """
         from .long_text import analyze_long
 
-        return analyze_long(self, text, window, overlap, pool, progress)
+        return analyze_long(self, text, window, overlap, pool, question, progress)
 
     def odd_one_out(self, texts: Sequence[str], head: str | None = None) -> OddOneOut:
         """Which of at least three texts differs most in emotion from the rest.

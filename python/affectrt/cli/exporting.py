@@ -36,6 +36,7 @@ class ExportModule(Protocol):
         labels: tuple[str, ...] | None = ...,
         task: str | None = ...,
         tokenizer: Path | None = ...,
+        features: str | None = ...,
     ) -> Any: ...
 
     def describe_checkpoint(
@@ -121,6 +122,12 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tokenizer", metavar="FILE", help="tokenizer.json (or its directory) of an ONNX model"
     )
+    group.add_argument(
+        "--features",
+        metavar="KIND,KEY=VALUE",
+        help="what an ONNX model of sound hears, where no preprocessor_config.json says it: "
+        "whisper_log_mel[,normalise=true][,silence=before] or waveform,normalise=true",
+    )
 
 
 def source_of(args: argparse.Namespace, path: str) -> tuple[ExportModule, Any]:
@@ -134,8 +141,9 @@ def source_of(args: argparse.Namespace, path: str) -> tuple[ExportModule, Any]:
     labels = tuple(args.labels.split(",")) if args.labels else None
     module = export_module()
     source = module.Source(
-        checkpoint, base, probe, args.layer, args.pooling, labels, args.task, tokenizer
-    )
+        checkpoint, base, probe, args.layer, args.pooling, labels, args.task, tokenizer,
+        args.features,
+    )  # fmt: skip
     return module, source
 
 
