@@ -81,8 +81,8 @@ def check_sdist(path: Path) -> None:
     assert megabytes(path) <= MOST_SDIST_MB, f"{path.name} has {megabytes(path):.1f} MB"
 
 
-def check_wheel(path: Path) -> None:
-    """All that is promised and nothing of the build."""
+def check_wheel(path: Path) -> str:
+    """All that is promised and nothing of the build; the size of each binary."""
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     for pattern in IN_WHEEL:
@@ -91,10 +91,11 @@ def check_wheel(path: Path) -> None:
     assert all(re.fullmatch(r"affectrt(-[^/]+\.dist-info|\.libs)?", root) for root in roots), roots
     surplus = [name for name in sizes if re.search(r"\.(a|o|cc|pyc)$|/tests?/", name)]
     assert not surplus, f"{path.name} holds {surplus[:5]}"
-    for name, size in sizes.items():
-        if ".so" in name:
-            assert size <= MOST_BINARY_BYTES, f"{name} has {size} bytes"
     assert megabytes(path) <= MOST_WHEEL_MB, f"{path.name} has {megabytes(path):.1f} MB"
+    binaries = {name: size for name, size in sizes.items() if ".so" in name}
+    for name, size in binaries.items():
+        assert size <= MOST_BINARY_BYTES, f"{name} has {size} bytes"
+    return ", ".join(f"{Path(name).name} {size:,}" for name, size in binaries.items())
 
 
 def repaired(wheel: Path, out: Path) -> tuple[Path, str]:
@@ -180,9 +181,9 @@ def main() -> None:
         (built,) = raw.glob("*.whl")
         wheel, needs = repaired(built, args.out)
         built.unlink()
-        check_wheel(wheel)
+        binaries = check_wheel(wheel)
         answers.add(try_out(python, wheel))
-        say(f"{wheel.name}: {megabytes(wheel):.1f} MB; needs {needs}")
+        say(f"{wheel.name}: {megabytes(wheel):.1f} MB; needs {needs}; bytes: {binaries}")
     raw.rmdir()
     assert len(answers) == 1, answers
     decided = json.loads(answers.pop())["decided"]

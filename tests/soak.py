@@ -9,7 +9,8 @@ Memory has grown where its peak in the last third of a phase lies above its peak
 that follows the warm-up (a tenth of the phase): what every caller holds once it has been busy is
 there by then, and what is lost for good with each call adds up until the end. The run fails where
 that is more than 2 MB, or an answer differs. It tells how far it is as it goes, and writes memory
-over time as JSON (`--json`), as a picture (`--plot`) and as a table (`--report`) after each phase.
+over time as JSON (`--json`), as a picture (`--plot`) and as a table (`--report`) after each phase;
+`--add` puts the phases of earlier runs before its own.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Phase:
     unit: str
     callers: int
     target: int
+    command: str = ""
     done: int = 0
     different: int = 0
     curve: list[tuple[float, int, int]] = field(default_factory=list)
@@ -82,7 +84,10 @@ class Soak:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.begin = time.monotonic()
-        self.phases: list[Phase] = []
+        self.command = " ".join(["python tests/soak.py", *sys.argv[1:]])
+        self.phases = [
+            Phase(**phase) for file in args.add for phase in json.loads(file.read_text())
+        ]
 
     def is_over(self, phase: Phase) -> bool:
         spent = time.monotonic() - self.begin
@@ -92,7 +97,8 @@ class Soak:
         self, name: str, unit: str, target: int, callers: int, step: Step, warm: Step | None = None
     ) -> None:
         """`callers` threads share `target` pieces of work; each begins with `warm`, all at once."""
-        phase = Phase(f"{name}, {callers} threads" if callers > 1 else name, unit, callers, target)
+        name = f"{name}, {callers} threads" if callers > 1 else name
+        phase = Phase(name, unit, callers, target, self.command)
         self.phases.append(phase)
         lock = threading.Lock()
         together = threading.Barrier(callers)
@@ -256,11 +262,10 @@ def draw(phases: list[Phase], file: Path) -> None:
 
 
 def report(phases: list[Phase], file: Path) -> None:
-    command = " ".join(["python tests/soak.py", *sys.argv[1:]])
     lines = [
         "# Soak",
         "",
-        f"Made by `{command}` on {time.strftime('%Y-%m-%d', time.gmtime())}; "
+        f"Made by tests/soak.py on {time.strftime('%Y-%m-%d', time.gmtime())}; "
         f"{len(os.sched_getaffinity(0))} CPUs. Growth: the peak of resident memory in the last "
         "third over that in the first third after a tenth of warm-up.",
         "",
@@ -273,6 +278,8 @@ def report(phases: list[Phase], file: Path) -> None:
             f"| {phase.growth_kib():+d} | {phase.peak_kib(0, 1) / 1024:.0f} "
             f"| {phase.curve[-1][0] / 3600:.2f} |"
         )
+    commands = dict.fromkeys(phase.command for phase in phases)
+    lines += ["", "```sh", *commands, "```"]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -293,6 +300,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="threads of a model")
     parser.add_argument("--most-words", type=int, default=30)
     parser.add_argument("--most-minutes", type=float, default=1e9, help="stop early, and say so")
+    parser.add_argument("--add", type=Path, nargs="+", default=[], help="--json of earlier runs")
     parser.add_argument("--json", type=Path, help="where the curves go")
     parser.add_argument("--plot", type=Path, help="where their picture goes (needs matplotlib)")
     parser.add_argument("--report", type=Path, help="where a table in Markdown goes")
@@ -329,7 +337,7 @@ def main() -> int:
         finished()
     if args.loads and texts:
         soak.run("loads", "models", args.loads, 1, texts.load_and_ask)
-        finished()
+    finished()
     return int(any(phase.failed() for phase in soak.phases))
 
 

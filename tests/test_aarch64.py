@@ -1,7 +1,8 @@
 """The core on 64-bit Arm: cross-built, and run under qemu with and without the i8mm instructions.
 
 Needs Debian's `g++-aarch64-linux-gnu`, `qemu-user` and `doctest-dev`. Builds what the kernels, the
-encoders, sound features and one model file need.
+encoders, sound features and one model file need; with `AFFECTRT_CROSS=1` all of the C++ and C tests
+(minutes).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cmake_build import built, run
+from attacks.model_files import write_corpus
+from cmake_build import built, run, tool
 
 import affectrt
 from affectrt import _core
@@ -29,12 +31,16 @@ TEXTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def programs() -> Path:
-    """The folder of the cross-built programs."""
+def need_tools() -> None:
     for needed in ("aarch64-linux-gnu-g++", QEMU[0]):
         if not shutil.which(needed):
             pytest.skip(f"{needed} is not installed")
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """The folder of the cross-built programs."""
+    need_tools()
     return (
         built("aarch64", *(f"test_{subject}" for subject in SUBJECTS), "score_model")
         / "tests"
@@ -68,3 +74,19 @@ def test_the_embedded_model_gives_the_same_logits(programs: Path, isa: str) -> N
         assert np.abs(actual - expected).max() < 0.2  # codes may round the other way
     else:
         np.testing.assert_array_equal(actual, expected)
+
+
+def test_the_whole_suite(tmp_path: Path) -> None:
+    if not os.environ.get("AFFECTRT_CROSS"):
+        pytest.skip("set AFFECTRT_CROSS=1 to build and run every C++ test (minutes)")
+    need_tools()
+    build = built("aarch64")
+    corpus = tmp_path / "attacks"
+    assert write_corpus(corpus) > 100
+    ctest = str(Path(tool("cmake")).with_name("ctest"))
+    environment = {**os.environ, "AFFECTRT_ATTACKS": str(corpus)}
+    output = run(
+        ctest, "--test-dir", str(build), "--output-on-failure", "--parallel", "2", env=environment
+    )
+    print(output)  # shown by pytest -s
+    assert "100% tests passed" in output

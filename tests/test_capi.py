@@ -18,6 +18,7 @@ from cmake_build import ROOT, built, run, tool
 from sounds import voice
 
 import affectrt
+from affectrt import _core
 
 TEXTS = ["Thank you so much, you made my day!", "I am so angry.", "naïve café 😀"]
 HEADER = ROOT / "csrc" / "capi" / "affectrt.h"
@@ -167,6 +168,45 @@ def test_a_program_that_listens(library: str, tmp_path: Path) -> None:
     assert b"sample rate 0 Hz is not done" in silent.stderr
 
 
+def check_conversation(program: str, model: Path) -> None:
+    turns = [("Ada", "I lost my keys: furious!"), ("Bo", "Oh no, I am so sorry."), ("Ada", "😀")]
+    lines = "".join(f"{speaker}: {words}\n" for speaker, words in turns)
+    *said, arc = map(json.loads, run(program, str(model), "emotion7", stdin=lines).splitlines())
+    held = affectrt.load(model).conversation(heads=["emotion7"])
+    assert said == [[turn.to_dict()] for turn in held.add_all(turns)]
+    assert [point["emotion"] for point in arc] == [point.emotion for point in held.arc]
+    done = subprocess.run(
+        [program, str(model), "mood"], input="", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "mood" in done.stderr
+
+
+def check_clip(program: str) -> None:
+    path = affectrt.available_models()["speech"]
+    samples = (voice(3.0, (0.5, 2.5)) * 20000).astype("<i2")
+    done = subprocess.run(
+        [program, str(path), "16000"], input=samples.tobytes(), capture_output=True, check=True
+    )
+    model = affectrt.load(path)
+    assert isinstance(model, affectrt.SpeechModel)
+    answer = model([samples], sample_rate=16000)[0].to_dict()
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].startswith("3.00 s, ")
+    for name, head in answer["heads"].items():
+        if head["task"] == "single_label":
+            shown = next(i for i, line in enumerate(lines) if line.split(" (")[0] == name)
+            best = head["labels"][0]
+            assert lines[shown + 1].split()[:2] == [best["label"], f"{best['score']:.3f}"]
+
+
+def test_the_module_exports_its_entry_alone() -> None:
+    module = _core.__file__
+    assert module
+    exported = run(tool("nm"), "-D", "--defined-only", module).split()
+    assert exported[2::3] == ["PyInit__core"]
+
+
 def test_examples_with_the_cmake_package(
     prefix: Path, default_model: Path, answers: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -191,6 +231,8 @@ def test_examples_with_the_cmake_package(
         output = run(str(tmp_path / "build" / "cpp_lines"), str(default_model), stdin=lines)
         best = [answer["emotions"][0]["label"] for answer in answers]
         assert [line.split("\t")[0] for line in output.splitlines()] == best
+        check_conversation(str(tmp_path / "build" / "cpp_conversation"), default_model)
+        check_clip(str(tmp_path / "build" / "c_speech"))
     finally:
         moved.rename(prefix)
     # Its own folder: no model file, no library.

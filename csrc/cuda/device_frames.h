@@ -51,7 +51,7 @@ class CudaFrameFeatures {
  private:
   struct Tables;
   std::unique_ptr<Tables> tables_;
-  const int device_;
+  [[maybe_unused]] const int device_;
 };
 
 // Memory of a device.
@@ -65,7 +65,7 @@ class CudaBuffer {
 
  private:
   void* data_ = nullptr;
-  const int device_;
+  [[maybe_unused]] const int device_;
 };
 
 // Copies between the host's memory and a device's, whichever way, after what was asked before.

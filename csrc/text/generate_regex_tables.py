@@ -111,6 +111,23 @@ def array(kind: str, name: str, values: list[str], per_line: int) -> str:
     return f"constexpr {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
 
 
+def set_names(names: list[tuple[str, int]]) -> str:
+    """Names as places in one text: pointers would have to be relocated in each process."""
+    text = "".join(name for name, _ in names)
+    lines = [text[i : i + 96] for i in range(0, len(text), 96)]
+    begins = [sum(len(name) for name, _ in names[:i]) for i in range(len(names))]
+    entries = [
+        f"{{{begin}, {len(name)}, {index}}}"
+        for begin, (name, index) in zip(begins, names, strict=True)
+    ]
+    body = "\n// Names of sets: lower case, without spaces, hyphens and underscores.\n"
+    body += "constexpr char kSetNameText[] =\n"
+    body += "\n".join(f'    "{line}"' for line in lines) + ";\n"
+    body += "\nstruct SetName {\n  uint16_t begin;  // in kSetNameText\n  uint16_t length;\n"
+    body += "  uint16_t set;\n};\n// Sorted by name.\n"
+    return body + array("SetName", "kSetNames", entries, 6)
+
+
 def main() -> None:
     groups = [group.split() for group in (CATEGORIES + BINARY).replace("\n", ";").split(";")]
     groups += [[code, name] for code, name in sorted(Scripts.NAMES.items())]
@@ -142,9 +159,7 @@ def main() -> None:
     )
     body += array("uint8_t", "kSetBytes", [str(b) for b in b"".join(sets)], 24)
     body += array("uint32_t", "kSetOffsets", [str(o) for o in offsets], 14)
-    body += "\nstruct SetName {\n  std::string_view name;\n  uint16_t set;\n};\n"
-    body += "// Sorted; lower case, without spaces, hyphens and underscores.\n"
-    body += array("SetName", "kSetNames", [f'{{"{n}", {i}}}' for n, i in sorted(names.items())], 4)
+    body += set_names(sorted(names.items()))
     body += "\n// The next code point of the same case folding, in a cycle; sorted by the first.\n"
     body += array("uint32_t", "kNextInOrbit", [f"0x{a:x}, 0x{b:x}" for a, b in next_in_orbit], 6)
     body += "\nstruct MultipleFold {\n  uint32_t from;\n  uint32_t to[3];  // 0: absent\n};\n"

@@ -30,6 +30,10 @@ CodeSet decode_set(uint32_t index) {
   return set;
 }
 
+std::string_view name_of(const SetName& entry) {
+  return {kSetNameText + entry.begin, entry.length};
+}
+
 constexpr size_t kOrbitEntries = std::size(kNextInOrbit) / 2;
 
 // The next member of the orbit of `c`; `c` itself where it is alone.
@@ -192,8 +196,8 @@ std::optional<CodeSet> named_set(std::string_view name, bool in_class) {
   }
   const auto* found =
       std::lower_bound(std::begin(kSetNames), std::end(kSetNames), plain,
-                       [](const SetName& a, const std::string& b) { return a.name < b; });
-  if (found == std::end(kSetNames) || found->name != plain) return std::nullopt;
+                       [](const SetName& a, const std::string& b) { return name_of(a) < b; });
+  if (found == std::end(kSetNames) || name_of(*found) != plain) return std::nullopt;
   CodeSet set = decode_set(found->set);
   if (in_class && plain == "word") {
     CodeSet numbers = CodeSet::range(0xB2, 0xB4);
