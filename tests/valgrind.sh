@@ -13,7 +13,7 @@ mkdir -p "$out"
 
 check() {
   echo "== $*"
-  valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=all \
+  valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,possible \
     --errors-for-leak-kinds=definite,possible "$@"
 }
 for test in capi capi_load capi_hpp; do
