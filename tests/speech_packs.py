@@ -4,10 +4,14 @@ small layers, for tests of speech models and their recipe."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from affectrt.export.checkpoint import HeadSpec
 
 RATE = 16000
 MELS = 20
@@ -91,11 +95,18 @@ def write_whisper(folder: Path) -> None:
     WhisperEncoder(config).save_pretrained(folder)
 
 
-def write_speech_checkpoint(folder: Path, whisper: Path) -> None:
-    """A checkpoint with a head of each kind: random weights, clips of up to 8 s."""
+def audio_head(name: str, task: str, labels: tuple[str, ...], **more: Any) -> HeadSpec:
+    from affectrt.export.checkpoint import HeadSpec
+
+    return HeadSpec(name, task, labels, name, input="audio", **more)
+
+
+def write_speech_checkpoint(
+    folder: Path, whisper: Path, specs: Sequence[HeadSpec] | None = None
+) -> None:
+    """A checkpoint with these heads, or one of each kind: random weights, clips of up to 8 s."""
     import torch
 
-    from affectrt.export.checkpoint import HeadSpec
     from affectrt.export.speech_checkpoint import (
         SpeechEncoder,
         base_encoder,
@@ -105,11 +116,8 @@ def write_speech_checkpoint(folder: Path, whisper: Path) -> None:
     torch.manual_seed(1)
     both = ((-1.0, 1.0), (-1.0, 1.0))
     labels = ("anger", "calm", "fear", "neutral")
-
-    def head(name: str, task: str, labels: tuple[str, ...], **more: Any) -> HeadSpec:
-        return HeadSpec(name, task, labels, name, input="audio", **more)
-
-    specs = [
+    head = audio_head
+    specs = specs or [
         head("emotion", "single_label", labels, temperature=1.5, unsure_below=0.3),
         head("arousal_valence", "regression", ("arousal", "valence"), ranges=both),
         head("intensity", "ordinal", ("normal", "strong")),

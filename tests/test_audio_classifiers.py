@@ -42,6 +42,19 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "ast": ({"kind": "ast"}, "onnxruntime"),
     "whisper": ({"kind": "whisper"}, "native"),
+    "quality": ({"kind": "whisper", "names": ("snr_db",), "problem": "regression"}, "native"),
+    "intensities": (
+        {
+            "kind": "whisper",
+            "names": tuple(f"emotion_{n:02}" for n in range(40)),
+            "problem": "regression",
+        },
+        "native",
+    ),
+    "age groups": (
+        {"kind": "whisper", "names": ("child", "teenager", "adult", "senior")},
+        "native",
+    ),
     "weighted": ({"kind": "whisper", "use_weighted_layer_sum": True}, "onnxruntime"),
 }
 Made = Callable[..., Path]

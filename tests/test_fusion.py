@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import affectrt
 from affectrt.errors import InputError
 from affectrt.fusion import FAMILIES, Fused, fuse
 from affectrt.results import HeadResult, Heads, Label, Result
@@ -107,3 +109,58 @@ def test_the_recipe_finds_which_side_knows() -> None:
     assert fusion.figures(pairs, both)[1] < fusion.figures(pairs, alone)[1] < np.log(groups)
     source = fusion.table_source({"both": both, "text alone": alone, "voice alone": both}, "x")
     assert len(re.findall(r"-?\d\.\d+e[-+]\d\dF", source)) == 3 * (2 + groups)
+
+
+class CLabel(ctypes.Structure):
+    _fields_ = (
+        ("label", ctypes.c_char_p),
+        ("score", ctypes.c_float),
+        *((name, ctypes.c_uint32) for name in ("index", "decided", "reserved")),
+    )
+
+
+class CAnswer(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("labels", ctypes.POINTER(CLabel)),
+        *((name, ctypes.c_uint32) for name in ("num_labels", "num_decided", "unsure")),
+        *((name, ctypes.c_uint32) for name in ("truncated", "token_count", "reserved")),
+        ("level", ctypes.c_float),
+        ("reserved_too", ctypes.c_uint32),
+    )
+
+
+class CFused(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_size_t),
+        ("label", ctypes.c_char_p),
+        ("mix", ctypes.c_float * 7),
+        ("valence", ctypes.c_float),
+    )
+
+
+def c_answer(of: HeadResult | None) -> Any:
+    if of is None:
+        return None
+    labels = (CLabel * len(of.labels))(*(CLabel(x.label.encode(), x.score) for x in of.labels))
+    return ctypes.byref(CAnswer(ctypes.sizeof(CAnswer), labels, len(of.labels)))
+
+
+def test_the_c_interface_says_the_same() -> None:
+    c = ctypes.CDLL(affectrt.get_library())
+    c.affectrt_last_error.restype = ctypes.c_char_p
+    words = head("multi_label", joy=0.3, love=0.1, anger=0.2, disgust=0.1, neutral=0.5)
+    voice = head(happiness=0.2, anger=0.5, calm=0.2, neutral=0.1)
+    for text, speech in ((words, voice), (words, None), (None, voice)):
+        fused, wanted = CFused(ctypes.sizeof(CFused)), fuse(text, speech)
+        assert c.affectrt_fuse(c_answer(text), c_answer(speech), ctypes.byref(fused)) == 0
+        assert list(fused.mix) == list(wanted.mix.values())
+        assert fused.label.decode() == wanted.label
+        assert fused.valence == pytest.approx(wanted.valence, abs=1e-6)
+    for given, message in (
+        ((None, None), "words and voice are both NULL"),
+        ((c_answer(head(loud=0.5)), None), "words is of a head whose labels name no emotions"),
+        ((None, c_answer(head("regression", arousal=0.5))), "voice is of a head"),
+    ):
+        assert c.affectrt_fuse(*given, ctypes.byref(fused)) != 0
+        assert message in c.affectrt_last_error().decode()

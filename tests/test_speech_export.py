@@ -91,6 +91,71 @@ def test_what_is_refused(speech_checkpoint: Path, speech_files: Path, tmp_path: 
     assert not out.exists()
 
 
+# What speech models of the field answer, and the packs have no labels for all of.
+HEADS = (
+    made_up.audio_head("emotion", "single_label", tuple(made_up.SOUNDS), unsure_below=0.3),
+    made_up.audio_head(
+        "dimensions", "regression", ("arousal", "dominance", "valence"), ranges=((0.0, 1.0),) * 3
+    ),
+    made_up.audio_head(
+        "intensities", "regression", tuple(f"emotion_{n:02}" for n in range(40)),
+        ranges=((0.0, 2.0),) * 40,
+    ),
+    made_up.audio_head("present", "multi_label", tuple(f"emotion_{n:02}" for n in range(40)),
+                       thresholds=(0.5, *(0.3,) * 39)),
+    made_up.audio_head("speaker_sex", "single_label", ("female", "male", "child")),
+    made_up.audio_head("age_group", "ordinal", ("child", "teenager", "adult", "senior")),
+    made_up.audio_head("shout", "multi_label", ("shout",), thresholds=(0.4,)),
+    made_up.audio_head("quality", "regression", ("snr_db",), ranges=((-10.0, 40.0),)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8-accurate"])
+def test_heads_of_all_kinds(made: Callable[..., Path], tmp_path: Path, precision: str) -> None:
+    whisper = made("tiny_whisper", made_up.write_whisper)
+    checkpoint = made(
+        "speech_heads", lambda folder: made_up.write_speech_checkpoint(folder, whisper, HEADS)
+    )
+    rows = []
+    for n in range(6):
+        made_up.write_wav(tmp_path / f"{n}.wav", made_up.clip(0.5 + 0.1 * n, n))
+        values = [round((n * k % 7) / 3.5, 3) for k in range(40)]
+        rows.append({
+            "file": f"{n}.wav", "split": "test", "emotion": list(made_up.SOUNDS)[n],
+            "arousal": n / 6, "dominance": 1 - n / 6, "valence": n % 2,
+            "intensities": values, "present": [f"emotion_{n:02}"],
+            "sex": ("female", "male", "child")[n % 3], "age_group": ("child", "adult")[n % 2],
+            "shout": ["shout"] * (n % 2), "snr_db": 5 * n,
+        })  # fmt: skip
+    data = tmp_path / "metadata.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "x.affect"
+    report = export_checkpoint(checkpoint, out, data=data, precision=precision)
+    by_name = {head.head: head for head in report.heads}
+    assert list(by_name) == [head.name for head in HEADS]
+    assert all(head.rows_with_target == 6 for head in report.heads)
+    assert all(head.max_neighbour_difference == 0 for head in report.heads)
+    if precision == "fp32":
+        assert report.passed
+        assert all(head.max_logit_difference < 1e-4 for head in report.heads)
+    for name in ("dimensions", "intensities", "quality"):
+        assert {"pearson", "mean_absolute_error"} <= set(by_name[name].metrics)
+    model = affectrt.load(out)
+    clip = made_up.clip(0.9)
+    result = model(clip, sample_rate=made_up.RATE)
+    for spec in HEADS:
+        head, logits = (
+            result.heads[spec.name],
+            model.predict_logits(clip, spec.name, sample_rate=made_up.RATE),
+        )
+        assert logits.shape == (1, len(spec.labels))
+        assert {label.label for label in head.labels} == set(spec.labels)
+        if spec.ranges is not None:
+            low, high = spec.ranges[0]
+            assert all(low <= label.score <= high for label in head.labels)
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
 def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
     heads = [
         HeadSpec("emotion", "single_label", ("anger", "calm"), "e", input="audio"),

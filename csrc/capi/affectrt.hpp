@@ -120,6 +120,7 @@ class Answer {
   bool unsure() const { return raw_.unsure != 0; }
   bool truncated() const { return raw_.truncated != 0; }
   size_t token_count() const { return raw_.token_count; }
+  const affectrt_answer* raw() const { return &raw_; }
 
  private:
   affectrt_answer raw_;

@@ -1,6 +1,6 @@
 /* affectrt_features.h: sound to numbers, without a model: log-mel, filter banks, MFCCs, voice
- * descriptors, voice activity, other sample rates. What Python's affectrt.features and affectrt.vad
- * compute, to the bit.
+ * descriptors, voice activity, other sample rates; and the fusion of answers to words and to a
+ * voice. What Python's affectrt.features, affectrt.vad and affectrt.fusion compute, to the bit.
  *
  * The rules at the head of affectrt.h hold. Of the handles here, features and resamplers never
  * change after they were made, so that any number of threads may use one at once; a stream or a
@@ -228,6 +228,23 @@ AFFECTRT_API affectrt_status affectrt_voice_detector_read_segments(
  * the last minute are kept where nobody reads them. */
 AFFECTRT_API affectrt_status affectrt_voice_detector_read_probabilities(
     affectrt_voice_detector* detector, float* out, size_t room, size_t* read) AFFECTRT_NOEXCEPT;
+
+/* ---------------------------------------------------------------------------- words and voice */
+
+/* What the words and the voice of one turn say together; affectrt.fusion in Python. */
+typedef struct affectrt_fused {
+  size_t struct_size;
+  const char* label; /* the most probable family; lives as long as the library */
+  float mix[7];      /* of joy, love, surprise, neutral, sadness, fear, anger; they sum to 1 */
+  float valence;     /* pleasant minus unpleasant part of `mix`, from -1 to 1 */
+} affectrt_fused;
+#define AFFECTRT_FUSED_INIT {sizeof(affectrt_fused), NULL, {0.0F}, 0.0F}
+/* `words` is what a head of a text model answers, `voice` one of a speech model, whose labels name
+ * emotions; one of them may be NULL, where it is missing or not audible. AFFECTRT_INPUT where both
+ * are, or where no label belongs to a family. */
+AFFECTRT_API affectrt_status affectrt_fuse(const affectrt_answer* words,
+                                           const affectrt_answer* voice,
+                                           affectrt_fused* fused) AFFECTRT_NOEXCEPT;
 
 #if defined(__cplusplus)
 } /* extern "C" */

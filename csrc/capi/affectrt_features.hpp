@@ -180,6 +180,14 @@ class VoiceDetector {
   detail::Handle<affectrt_voice_detector, affectrt_voice_detector_destroy> handle_;
 };
 
+// As affectrt_fuse(); either may be null.
+inline affectrt_fused fuse(const Answer* words, const Answer* voice) {
+  affectrt_fused fused = AFFECTRT_FUSED_INIT;
+  detail::check(affectrt_fuse(words == nullptr ? nullptr : words->raw(),
+                              voice == nullptr ? nullptr : voice->raw(), &fused));
+  return fused;
+}
+
 }  // namespace c_api_1
 }  // namespace affectrt
 

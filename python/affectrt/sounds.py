@@ -63,7 +63,7 @@ def _clip_of_samples(samples: Any, rate: object, where: str) -> Clip:
 
 
 def _clip_of_file(given: str | os.PathLike[str], where: str) -> Clip:
-    from .features import read_audio
+    from .features import is_wav, read_audio
 
     path = os.fspath(given)
     if not isinstance(path, str):
@@ -74,6 +74,8 @@ def _clip_of_file(given: str | os.PathLike[str], where: str) -> Clip:
     hertz = checked_rate(rate, f"'{path}'")
     if len(samples) == 0:
         raise InputError(f"'{path}' holds no samples; at least one is needed")
+    if samples.shape[1] == 1 and is_wav(Path(path)):  # checked by its reader: hours in one copy
+        return Clip(samples.reshape(-1), hertz, path)
     return Clip(_core.mono(samples, f"'{path}'"), hertz, path)
 
 

@@ -1,5 +1,6 @@
 // The C++ wrapper on sound. Arguments: tiny.affect and tiny_speech.affect.
 #include <affectrt.hpp>
+#include <affectrt_features.hpp>
 #include <cmath>
 
 #include "check.h"
@@ -22,6 +23,9 @@ int main(int argc, char** argv) {
   const auto [bounds, answer] = result.window(0, 1);
   CHECK(bounds.begin_s > 1.0 && bounds.end_s < 3.0 && answer.decided().size() == 1);
   CHECK(result.answer(1).size() == 3);
+  const affectrt::Answer voice = result.answer(1);
+  const affectrt_fused heard = affectrt::fuse(nullptr, &voice);
+  CHECK(heard.mix[1] == 0.0F && heard.valence < 0.0F && std::string(heard.label) != "joy");
   CHECK(model.analyse_sound({samples.data(), 9000, 48000}).answer()[0].score ==
         result.answer(1)[0].score);
   CHECK(model.analyse_sound_json(sounds).find("\"windows\"") != std::string::npos);
