@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,11 @@ def write_decoder(folder: Path, family: str) -> Path:
     }  # fmt: skip
     if family == "qwen2":  # its last layer sees near tokens alone
         shape |= {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": LAYERS - 1}
-        config = t.Qwen2Config(**shape)
+        config: Any = t.Qwen2Config(**shape)
+    elif family == "mistral":  # all of its layers do
+        config = t.MistralConfig(**shape, sliding_window=8)
+    elif family == "qwen3":  # norms of queries and keys, heads wider than their share
+        config = t.Qwen3Config(**shape, head_dim=16)
     else:
         config = t.LlamaConfig(**shape)
     model = t.AutoModelForCausalLM.from_config(config).eval()
@@ -81,6 +86,8 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("qwen2", None, "mean", "fp32"),
         ("qwen2", 2, "last", "fp32"),
         ("llama", 1, "mean", "fp16"),
+        ("mistral", 2, "last", "fp32"),
+        ("qwen3", None, "mean", "fp32"),
     ],
 )
 def test_probes_read_the_states_of_a_layer(
@@ -109,7 +116,7 @@ def test_probes_read_the_states_of_a_layer(
         rows.append(vector @ arrays["coef"].T + arrays["intercept"])
     atol = 2e-3 if precision == "fp32" else 5e-2
     np.testing.assert_allclose(model.predict_logits(TEXTS), rows, atol=atol, rtol=1e-3)
-    if layer == 2:
+    if (family, layer) == ("qwen2", 2):
         assert verify(out, source).differences == ()
         assert f"--pooling {pooling}" in report.command
 
