@@ -140,8 +140,8 @@ def to_markdown(data: dict[str, Any]) -> str:
         f"package's own. Times of {data['timed']} clips, one after another, sides in turn, "
         f"{data['rounds']} rounds; in brackets the quartiles over rounds.",
         "",
-        "Its int8 activations make steps of what is rounding elsewhere: noise of 1e-6 on the package's "
-        "own features moves scores as the line of that name says.",
+        "Its int8 activations make steps of what is rounding elsewhere: noise of 1e-6 on the "
+        "package's own features moves scores as the line of that name says.",
         "",
         "| side | score differs, mean (most) | decided otherwise | ms a clip | peer's time / its |",
         "|---|---|---|---|---|",
