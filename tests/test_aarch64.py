@@ -2,7 +2,7 @@
 
 Needs Debian's `g++-aarch64-linux-gnu`, `qemu-user` and `doctest-dev`. Builds what the kernels, the
 encoders, sound features and one model file need; with `AFFECTRT_CROSS=1` all of the C++ and C tests
-(minutes).
+(minutes), those of ONNX Runtime where `AFFECTRT_ONNXRUNTIME` names one for Arm.
 """
 
 from __future__ import annotations

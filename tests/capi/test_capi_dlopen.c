@@ -98,7 +98,9 @@ int main(int argc, char** argv) {
   }
   after = resident_kb();
   printf("100 times dlopen: %ld kB before, %ld kB after\n", before, after);
+#if !defined(AFFECTRT_EMULATED) /* where all that the emulator has translated is counted */
   CHECK(after - before < 1024);
+#endif
 
   first = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
   second = dlopen(argv[2], RTLD_NOW | RTLD_GLOBAL);

@@ -1,10 +1,10 @@
 affectrt_test(chunks engine)
 affectrt_test(native_backend engine)
 # The tests of the ONNX Runtime backend use the library of the building interpreter's wheel, unless
-# AFFECTRT_ONNXRUNTIME names another.
+# AFFECTRT_ONNXRUNTIME names another: the one way where another machine's code is built.
 affectrt_test(onnxruntime_backend engine)
 find_package(Python QUIET COMPONENTS Interpreter)
-if(Python_FOUND AND NOT DEFINED ENV{AFFECTRT_ONNXRUNTIME})
+if(Python_FOUND AND NOT CMAKE_CROSSCOMPILING AND NOT DEFINED ENV{AFFECTRT_ONNXRUNTIME})
   execute_process(
     COMMAND ${Python_EXECUTABLE} -c "
 import glob, importlib.util
