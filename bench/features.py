@@ -1,6 +1,6 @@
 """Sound features on one thread, against the libraries that people use for them.
 
-    python -m bench.features [--rounds N] [--out FOLDER]
+    python -m bench.features [--rounds N] [--clock wall|cpu] [--out FOLDER]
 
 Both sides of a pair take the same NumPy samples, 30 s of 16 kHz speech (or of the rate that is
 resampled), and return NumPy arrays, in one process in turn; what they return must agree. The ratio
@@ -33,7 +33,7 @@ from affectrt import _core, features
 from .kaldi import RATE, kaldi_fbank
 from .prosody import SPEECH
 from .report import spread_cell, write_results
-from .timing import ROOT, interleave, machine, ratio, seconds
+from .timing import CLOCK_NAMES, CLOCKS, ROOT, interleave, machine, ratio, seconds, use_clock
 
 Values = npt.NDArray[Any]
 
@@ -178,8 +178,8 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         f"`python -m bench.features`, {host['date']}, revision {host['revision']}; {host['cpu']}, "
         f"instruction set {data['isa']}; 30 s of speech, NumPy in and out, one thread, "
-        f"{data['rounds']} turns. How many times as fast affectrt is: median, quartiles in "
-        "brackets.",
+        f"{CLOCK_NAMES[data['clock']]}, {data['rounds']} turns. How many times as fast affectrt "
+        "is: median, quartiles in brackets.",
         "",
         "| job | against | times as fast | goal | affectrt, ms | peer, ms |",
         "|---|---|---|---|---|---|",
@@ -198,10 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Sound features against other libraries.")
     parser.add_argument("--rounds", type=int, default=15, metavar="N")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     arguments = parser.parse_args()
+    use_clock(arguments.clock)
     rows = [measure(pair, arguments.rounds) for pair in pairs()]
     data = {
         "machine": machine(), "isa": _core.kernels_info()["chosen"], "rounds": arguments.rounds,
+        "clock": arguments.clock,
         "rows": rows,
     }  # fmt: skip
     text = markdown(data)

@@ -1,6 +1,7 @@
 """A speech model on one thread, samples in, scores out, against its checkpoint in torch.
 
-    python -m bench.speech --checkpoint DIR [--model M] [--rounds N] [--clips N] [--out FOLDER]
+    python -m bench.speech --checkpoint DIR [--model M] [--rounds N] [--clips N]
+        [--clock wall|cpu] [--out FOLDER]
 
 The peer is transformers' `WhisperFeatureExtractor` on each clip alone and the checkpoint's network
 in torch, one thread, float32; each takes the clips one by one, and in batches of 16 of similar
@@ -30,7 +31,17 @@ from affectrt import features
 
 from .prosody import SPEECH
 from .report import spread_cell, write_results
-from .timing import ROOT, interleave, machine, percentiles, ratio, seconds
+from .timing import (
+    CLOCK_NAMES,
+    CLOCKS,
+    ROOT,
+    interleave,
+    machine,
+    percentiles,
+    ratio,
+    seconds,
+    use_clock,
+)
 
 RATE = 16000
 BATCH = 16
@@ -76,14 +87,16 @@ def batches(side: Callable[[list[Clip]], Any], clips: list[Clip]) -> list[Any]:
 
 
 def main() -> None:
-    """Measures, and writes speech.md and speech.json."""
+    """Measures, and writes `MODEL`.md and .json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--model", default="speech")
     parser.add_argument("--rounds", type=int, default=9, metavar="N")
     parser.add_argument("--clips", type=int, default=48, metavar="N")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     arguments = parser.parse_args()
+    use_clock(arguments.clock)
     model: Any = affectrt.load(arguments.model, num_threads=1)
     clips = recordings(arguments.clips)
     total_s = sum(map(len, clips)) / RATE
@@ -120,6 +133,7 @@ def main() -> None:
         "model": model.info.name,
         "precision": model.info.precision,
         "backend": model.info.backend_detail,
+        "clock": arguments.clock,
         "clips": len(clips),
         "seconds": total_s,
         "alike": alike,
@@ -127,7 +141,7 @@ def main() -> None:
         "latency_ms": {k: 1e3 * v for k, v in percentiles(alone).items() if k != "count"},
     }
     text = markdown(data)
-    write_results(arguments.out, "speech", data, text)
+    write_results(arguments.out, model.info.name, data, text)
     sys.stdout.write(text)
 
 
@@ -139,7 +153,8 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         f"`python -m bench.speech`, {host['date']}, revision {host['revision']}; {host['cpu']}, "
         f"{data['backend']}; model {data['model']!r} ({data['precision']}), {data['clips']} clips "
-        f"of {data['seconds'] / data['clips']:.1f} s on average, one thread. How many times as "
+        f"of {data['seconds'] / data['clips']:.1f} s on average, one thread, "
+        f"{CLOCK_NAMES[data['clock']]}. How many times as "
         "fast affectrt is: median, quartiles in brackets; a real-time factor is computing time "
         "over the time of the sound.",
         "",

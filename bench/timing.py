@@ -39,6 +39,7 @@ def limit_threads(threads: int) -> dict[str, str]:
 
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+CLOCK_NAMES = {"wall": "wall time", "cpu": "processor time"}
 _clock = CLOCKS["wall"]
 
 
