@@ -326,6 +326,7 @@ def verify(
     data: Path | str | None = None,
     certificates: Sequence[Path | str] = (),
     public_key: PublicKey | None = None,
+    providers: Sequence[str] = (),
 ) -> ParityReport | SpeechParityReport:
     """Compare an existing model file with a checkpoint, anew, and with the report in the file.
 
@@ -338,6 +339,8 @@ def verify(
         certificates: files to write the new report to, ``.json`` or ``.html``, whether it passes
             or not.
         public_key: an Ed25519 key in PEM, or its path, that the file must be signed with.
+        providers: execution providers of ONNX Runtime, as of `affectrt.load`, that a text model is
+            compared on as well.
 
     Raises:
         NotFoundError: a file is missing.
@@ -354,6 +357,8 @@ def verify(
     check_rows(str(file), manifest)
     if public_key is not None:
         check_signature(str(file), manifest, public_key)
+    if providers and is_speech_source(source):
+        raise ExportError("providers are compared of text models alone; leave them out")
     if is_speech_source(source):
         command = _command("verify", file, "--against", source.path, *source.flags(), data=data)
         return verify_speech(
@@ -373,10 +378,19 @@ def verify(
             name=str(manifest["name"]),
             precision=str(manifest["model"]["precision"]),
             backends=backends_of(manifest),
-            command=_command("verify", file, "--against", source.path, *source.flags(), data=data),
+            command=_command(
+                "verify",
+                file,
+                "--against",
+                source.path,
+                *source.flags(),
+                *(word for name in providers for word in ("--provider", name)),
+                data=data,
+            ),
             notes=source_notes(manifest, loaded),
             bars=_stored_bars(manifest, loaded),
             higher_precision=(manifest.get("parity") or {}).get("higher_precision"),
+            providers=providers,
         )
     return verified(report, manifest, file, source.path, documents)
 

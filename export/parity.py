@@ -319,12 +319,16 @@ def core_passes(core: Any, data: ParityData, limit: int) -> list[Any]:
 
 
 def product_answers(
-    path: Path, data: ParityData, heads: Sequence[HeadSpec], backend: str
+    path: Path,
+    data: ParityData,
+    heads: Sequence[HeadSpec],
+    backend: str,
+    providers: Sequence[str] = (),
 ) -> tuple[ProductAnswers, tuple[tuple[int, ...], ...]]:
     """Run all rows through affectrt: answers, and token ids as `SourceAnswers.ids` has them."""
     import affectrt
 
-    model = affectrt.load(path, backend=backend)
+    model = affectrt.load(path, backend=backend, providers=providers)
     # The core takes passes, as a conversation does, and gives logits and decisions at once.
     core = model._core
     indices = [model.heads.index(h.name) for h in heads]
@@ -332,7 +336,7 @@ def product_answers(
     together = core.predict_passes(passes, indices).heads
     alone = [core.predict_passes([one], indices).heads for one in passes[:_NEIGHBOUR_ROWS]]
     answers = ProductAnswers(
-        backend=core.backend_name,
+        backend=" ".join((core.backend_name, *providers)),
         logits=tuple(h.logits for h in together),
         decided=tuple(
             in_answer(h) if spec.task == "span" else h.decided
@@ -518,6 +522,7 @@ def measure(
     bars: Bars | None = None,
     source: SourceAnswers | None = None,
     higher_precision: Mapping[str, Sequence[str]] | None = None,
+    providers: Sequence[str] = (),
 ) -> ParityReport:
     """Compare a model file with its checkpoint on every backend that it can run on.
 
@@ -525,12 +530,16 @@ def measure(
         bars: in place of those of the precision.
         source: the checkpoint's answers, where they are known already.
         higher_precision: see `ParityReport`.
+        providers: of ONNX Runtime, as of `affectrt.load`; where given, on these as well.
     """
     source = source or source_answers(checkpoint, data)
     heads: list[HeadParity] = []
     tokens: TokenParity | None = None
-    for backend in backends:
-        product, ids = product_answers(path, data, checkpoint.heads, backend)
+    runs: list[tuple[str, Sequence[str]]] = [(backend, ()) for backend in backends]
+    if providers:
+        runs.append(("onnxruntime", providers))
+    for backend, through in runs:
+        product, ids = product_answers(path, data, checkpoint.heads, backend, through)
         tokens = compare_tokens(source, ids, data) if tokens is None else tokens
         heads += [
             compare_head(head, source.logits[head.output], product, index, data, source)

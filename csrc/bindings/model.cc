@@ -436,6 +436,12 @@ void bind_model(py::module_& m) {
           },
           py::arg("passes"), py::arg("heads") = py::none(), py::arg("progress") = py::none(),
           py::arg("embeddings") = false)
+      .def(
+          "run_graph",
+          [](const std::shared_ptr<Model>& model, const py::dict& inputs) {
+            return as_call([&] { return run_graph(model->backend().session(), model, inputs); });
+          },
+          py::arg("inputs"))
       .def_property_readonly("text_heads", [](const Model& model) { return model.text_heads(); })
       .def_property_readonly("embedding_width",
                              [](const Model& model) { return model.embedding_width(); })

@@ -6,6 +6,7 @@
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = AFFECTRT_VERSION;
   affectrt::bind_errors(m);
+  affectrt::bind_dlpack(m);
   affectrt::bind_tokenizer(m);
   affectrt::bind_model(m);
   affectrt::bind_conversation(m);

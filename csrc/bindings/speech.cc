@@ -183,6 +183,12 @@ void bind_speech_model(py::module_& m) {
           py::arg("clips"), py::arg("sample_rates"), py::kw_only(), py::arg("heads") = py::none(),
           py::arg("restrictions") = Restrictions(), py::arg("progress") = py::none(),
           py::arg("embeddings") = false)
+      .def(
+          "run_graph",
+          [](const std::shared_ptr<SpeechModel>& model, const py::dict& inputs) {
+            return as_call([&] { return run_graph(model->backend().session(), model, inputs); });
+          },
+          py::arg("inputs"))
       .def_property_readonly("sample_rate",
                              [](const SpeechModel& model) { return model.audio().sample_rate; })
       .def_property_readonly("max_seconds",

@@ -11,7 +11,7 @@ namespace {
 
 constexpr unsigned kThreads = 64;          // of a frame
 constexpr unsigned kMostFrames = 4;        // of a block
-constexpr size_t kSharedBytes = 48 << 10;  // what every GPU gives a block
+constexpr size_t kSharedBytes = 48 << 10;  // what every GPU gives a block unasked
 constexpr int64_t kMostClips = 65535;      // of a grid's second dimension
 
 void check(cudaError_t status, const char* what) {
@@ -136,12 +136,21 @@ CudaFrameFeatures::CudaFrameFeatures(const FrameFeatures& features, int device)
     : tables_(std::make_unique<Tables>()), device_(device) {
   const FrameTables host(features.settings());
   DeviceFrames frames = host.frames();
-  if ((frames.memory_floats() + 1) * sizeof(float) > kSharedBytes) {
-    throw Error(ErrorKind::kUnsupported,
-                "frames of " + std::to_string(frames.shape.length) +
-                    " samples do not fit in a GPU block's memory; up to about 5000 do");
-  }
   const OnDevice on(device);
+  const size_t frame_bytes = (frames.memory_floats() + 1) * sizeof(float);
+  if (frame_bytes > kSharedBytes) {
+    int most = 0;
+    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "a block's memory");
+    if (frame_bytes > static_cast<size_t>(most)) {
+      throw Error(ErrorKind::kUnsupported, "frames of " + std::to_string(frames.shape.length) +
+                                               " samples need " + std::to_string(frame_bytes) +
+                                               " bytes of a GPU block's memory, and this one has " +
+                                               std::to_string(most));
+    }
+    check(cudaFuncSetAttribute(frames_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+          "asking for a block's memory");
+  }
   size_t twiddles = 0;
   size_t block = frames.fft.size / 2;
   for (size_t s = 0; s < frames.fft.stages; ++s) {
@@ -169,7 +178,7 @@ void CudaFrameFeatures::compute(const float* clips, int64_t clip_count, int64_t 
   const DeviceFrames& plan = tables_->frames;
   const size_t frame_bytes = (plan.memory_floats() + 1) * sizeof(float);
   const auto together =
-      static_cast<unsigned>(std::min<size_t>(kMostFrames, kSharedBytes / frame_bytes));
+      static_cast<unsigned>(std::clamp<size_t>(kSharedBytes / frame_bytes, 1, kMostFrames));
   const auto columns = static_cast<int64_t>(plan.columns());
   const auto blocks = static_cast<unsigned>((frames + together - 1) / together);
   for (int64_t begin = 0; begin < clip_count; begin += kMostClips) {

@@ -35,8 +35,8 @@ class CudaFrameFeatures {
   // Whether this build has kernels for GPUs.
   static bool built();
 
-  // Throws Error(kUnsupported) where built() is false or a frame does not fit in a block's shared
-  // memory, Error(kBackend) for what the driver reports.
+  // Throws Error(kUnsupported) where built() is false or a frame does not fit in the shared memory
+  // that a block of this device can have, Error(kBackend) for what the driver reports.
   CudaFrameFeatures(const FrameFeatures& features, int device);
   ~CudaFrameFeatures();
   CudaFrameFeatures(const CudaFrameFeatures&) = delete;

@@ -91,7 +91,7 @@ AFFECTRT_HOST_DEVICE inline float root(int radix, int k, bool sine) {
   return sine && mirrored ? -value : value;
 }
 
-template <int kRadix>
+template <uint32_t kRadix>
 AFFECTRT_HOST_DEVICE void small_transform(Complex* z) {
   if constexpr (kRadix == 2) {
     const Complex a = z[0];
@@ -108,12 +108,13 @@ AFFECTRT_HOST_DEVICE void small_transform(Complex* z) {
     z[3] = plus_i(b, d);
   } else {
     constexpr int kPairs = kRadix / 2;
+    constexpr int kCount = kRadix;
     Complex sums[kPairs];
     Complex differences[kPairs];
     Complex total = z[0];
     for (int q = 0; q < kPairs; ++q) {
-      sums[q] = z[1 + q] + z[kRadix - 1 - q];
-      differences[q] = z[1 + q] - z[kRadix - 1 - q];
+      sums[q] = z[1 + q] + z[kCount - 1 - q];
+      differences[q] = z[1 + q] - z[kCount - 1 - q];
       total = total + sums[q];
     }
     const Complex first = z[0];
@@ -122,35 +123,37 @@ AFFECTRT_HOST_DEVICE void small_transform(Complex* z) {
       Complex even = first;
       Complex odd = {0.0F, 0.0F};
       for (int q = 0; q < kPairs; ++q) {
-        const int k = p * (q + 1) % kRadix;
-        const float cosine = root(kRadix, k, false);
-        const float sine = root(kRadix, k, true);
+        const int k = p * (q + 1) % kCount;
+        const float cosine = root(kCount, k, false);
+        const float sine = root(kCount, k, true);
         even = {fmaf(sums[q].re, cosine, even.re), fmaf(sums[q].im, cosine, even.im)};
         odd = {fmaf(differences[q].re, sine, odd.re), fmaf(differences[q].im, sine, odd.im)};
       }
       z[p] = minus_i(even, odd);
-      z[kRadix - p] = plus_i(even, odd);
+      z[kCount - p] = plus_i(even, odd);
     }
   }
 }
 
-// A stage of decimation in frequency in place: the butterflies of one rank.
-template <int kRadix>
-AFFECTRT_HOST_DEVICE void butterflies(float* tile, size_t count, size_t block,
-                                      const float* twiddles, size_t rank, size_t ranks) {
-  const size_t m = block / kRadix;
-  for (size_t i = rank; i < count / kRadix; i += ranks) {
+// A stage of decimation in frequency in place: the butterflies of one rank. What is divided has 32
+// bits: a GPU divides 64 step by step.
+template <uint32_t kRadix>
+AFFECTRT_HOST_DEVICE void butterflies(float* tile, uint32_t count, uint32_t block,
+                                      const float* twiddles, uint32_t rank, uint32_t ranks) {
+  const uint32_t m = block / kRadix;
+  const size_t step = size_t{2} * m;
+  for (uint32_t i = rank; i < count / kRadix; i += ranks) {
     const size_t j = i % m;
-    float* p = tile + 2 * (i / m * block + j);
+    float* p = tile + 2 * (size_t{i / m} * block + j);
     Complex z[kRadix];
-    for (size_t q = 0; q < kRadix; ++q) z[q] = {p[2 * q * m], p[2 * q * m + 1]};
+    for (size_t q = 0; q < kRadix; ++q) z[q] = {p[q * step], p[q * step + 1]};
     small_transform<kRadix>(z);
     const float* w = twiddles + (j == 0 ? 0 : (j - 1) * 2 * (kRadix - 1));
     for (size_t q = 0; q < kRadix; ++q) {
       const Complex y =
           q == 0 || j == 0 ? z[q] : multiply(z[q], w[2 * (q - 1)], w[2 * (q - 1) + 1]);
-      p[2 * q * m] = y.re;
-      p[2 * q * m + 1] = y.im;
+      p[q * step] = y.re;
+      p[q * step + 1] = y.im;
     }
   }
 }
@@ -166,8 +169,8 @@ AFFECTRT_HOST_DEVICE inline void untangle(const FftPlan& plan, const float* tile
     power[m] = power_of({tile[0] - tile[1], 0.0F});
     return;
   }
-  const float* a_at = tile + 2 * plan.order[k];
-  const float* b_at = tile + 2 * plan.order[m - k];
+  const float* a_at = tile + size_t{2} * plan.order[k];
+  const float* b_at = tile + size_t{2} * plan.order[m - k];
   const float cosine = plan.untangle[2 * k];
   const float sine = plan.untangle[2 * k + 1];
   const Complex a = {a_at[0] * 0.5F, a_at[1] * 0.5F};
@@ -269,31 +272,33 @@ AFFECTRT_HOST_DEVICE const float* frame_features(const DeviceFrames& plan, const
     }
   });
 
-  const size_t count = plan.fft.size / 2;
+  const auto count = static_cast<uint32_t>(plan.fft.size / 2);
   const float* twiddles = plan.fft.twiddles;
-  size_t block = count;
+  uint32_t block = count;
   for (size_t s = 0; s < plan.fft.stages; ++s) {
     const uint32_t radix = plan.fft.radices[s];
-    group.each([&](size_t rank) {
+    group.each([&](size_t of) {
+      const auto rank = static_cast<uint32_t>(of);
+      const auto step = static_cast<uint32_t>(ranks);
       switch (radix) {
         case 2:
-          butterflies<2>(tile, count, block, twiddles, rank, ranks);
+          butterflies<2>(tile, count, block, twiddles, rank, step);
           break;
         case 3:
-          butterflies<3>(tile, count, block, twiddles, rank, ranks);
+          butterflies<3>(tile, count, block, twiddles, rank, step);
           break;
         case 4:
-          butterflies<4>(tile, count, block, twiddles, rank, ranks);
+          butterflies<4>(tile, count, block, twiddles, rank, step);
           break;
         case 5:
-          butterflies<5>(tile, count, block, twiddles, rank, ranks);
+          butterflies<5>(tile, count, block, twiddles, rank, step);
           break;
         default:
-          butterflies<7>(tile, count, block, twiddles, rank, ranks);
+          butterflies<7>(tile, count, block, twiddles, rank, step);
       }
     });
     block /= radix;
-    twiddles += (block - 1) * 2 * (radix - 1);
+    twiddles += size_t{block - 1} * 2 * (radix - 1);
   }
 
   float* power = second;

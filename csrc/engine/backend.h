@@ -11,6 +11,8 @@
 
 namespace affectrt {
 
+class OnnxRuntimeSession;
+
 // Rows of different lengths, one behind the other, without padding.
 struct TokenBatch {
   const int32_t* input_ids = nullptr;  // [row_begin[rows]]
@@ -55,6 +57,8 @@ class Backend {
   // One per distinct output that the manifest's heads read, in the order of the heads; then, where
   // the model can give it, that of kEmbedding.
   virtual const std::vector<OutputInfo>& outputs() const = 0;
+  // That of this process, where the backend is ONNX Runtime.
+  virtual const OnnxRuntimeSession* session() const { return nullptr; }
   // `values` gets one buffer for each index into outputs() in `wanted`, which are all different.
   // What is not wanted is not computed. Throws Error(kBackend), and Error(kInput) for rows that the
   // model cannot take.

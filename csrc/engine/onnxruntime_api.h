@@ -19,6 +19,7 @@ struct Session;
 struct RunOptions;
 struct Value;
 struct MemoryInfo;
+struct IoBinding;
 struct Allocator;
 struct TypeInfo;
 struct TensorInfo;
@@ -78,12 +79,14 @@ using GetApiBase = const ApiBase* (*)();
   SLOT(37, SessionGetOutputName, Status*, const Session*, size_t, Allocator*, char**)              \
   SLOT(49, CreateTensorWithDataAsOrtValue, Status*, const MemoryInfo*, void*, size_t,              \
        const int64_t*, size_t, int, Value**)                                                       \
+  SLOT(51, GetTensorMutableData, Status*, Value*, void**)                                          \
   SLOT(55, CastTypeInfoToTensorInfo, Status*, const TypeInfo*, const TensorInfo**)                 \
   SLOT(56, GetOnnxTypeFromTypeInfo, Status*, const TypeInfo*, int*)                                \
   SLOT(60, GetTensorElementType, Status*, const TensorInfo*, int*)                                 \
   SLOT(61, GetDimensionsCount, Status*, const TensorInfo*, size_t*)                                \
   SLOT(62, GetDimensions, Status*, const TensorInfo*, int64_t*, size_t)                            \
   SLOT(65, GetTensorTypeAndShape, Status*, const Value*, TensorInfo**)                             \
+  SLOT(68, CreateMemoryInfo, Status*, const char*, int, int, int, MemoryInfo**)                    \
   SLOT(69, CreateCpuMemoryInfo, Status*, int, int, MemoryInfo**)                                   \
   SLOT(76, AllocatorFree, Status*, Allocator*, void*)                                              \
   SLOT(78, GetAllocatorWithDefaultOptions, Status*, Allocator**)                                   \
@@ -97,13 +100,25 @@ using GetApiBase = const ApiBase* (*)();
   SLOT(125, GetAvailableProviders, Status*, char***, int*)                                         \
   SLOT(126, ReleaseAvailableProviders, Status*, char**, int)                                       \
   SLOT(130, AddSessionConfigEntry, Status*, SessionOptions*, const char*, const char*)             \
+  SLOT(133, RunWithBinding, Status*, Session*, const RunOptions*, const IoBinding*)                \
+  SLOT(134, CreateIoBinding, Status*, Session*, IoBinding**)                                       \
+  SLOT(135, ReleaseIoBinding, void, IoBinding*)                                                    \
+  SLOT(136, BindInput, Status*, IoBinding*, const char*, const Value*)                             \
+  SLOT(138, BindOutputToDevice, Status*, IoBinding*, const char*, const MemoryInfo*)               \
+  SLOT(140, GetBoundOutputValues, Status*, const IoBinding*, Allocator*, Value***, size_t*)        \
   SLOT(170, SessionOptionsAppendExecutionProvider_TensorRT_V2, Status*, SessionOptions*,           \
        const TensorRtOptions*)                                                                     \
   SLOT(171, CreateTensorRTProviderOptions, Status*, TensorRtOptions**)                             \
+  SLOT(172, UpdateTensorRTProviderOptions, Status*, TensorRtOptions*, const char* const*,          \
+       const char* const*, size_t)                                                                 \
   SLOT(174, ReleaseTensorRTProviderOptions, void, TensorRtOptions*)                                \
+  SLOT(202, SynchronizeBoundInputs, Status*, IoBinding*)                                           \
+  SLOT(203, SynchronizeBoundOutputs, Status*, IoBinding*)                                          \
   SLOT(204, SessionOptionsAppendExecutionProvider_CUDA_V2, Status*, SessionOptions*,               \
        const CudaOptions*)                                                                         \
   SLOT(205, CreateCUDAProviderOptions, Status*, CudaOptions**)                                     \
+  SLOT(206, UpdateCUDAProviderOptions, Status*, CudaOptions*, const char* const*,                  \
+       const char* const*, size_t)                                                                 \
   SLOT(208, ReleaseCUDAProviderOptions, void, CudaOptions*)                                        \
   SLOT(216, SessionOptionsAppendExecutionProvider, Status*, SessionOptions*, const char*,          \
        const char* const*, const char* const*, size_t)

@@ -103,6 +103,7 @@ class OnnxRuntimeBackend final : public Backend {
   }
 
   const std::vector<OutputInfo>& outputs() const override { return outputs_; }
+  const OnnxRuntimeSession* session() const override { return &session_.get(); }
 
   using Backend::run;
   void run(const TokenBatch& batch, const std::vector<size_t>& wanted,

@@ -43,21 +43,62 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+constexpr const char* kCpu = "CPUExecutionProvider";
+constexpr const char* kCuda = "CUDAExecutionProvider";
+constexpr const char* kTensorRt = "TensorrtExecutionProvider";
+
+// "CUDAExecutionProvider:1" is the provider on device 1.
+struct Provider {
+  std::string name;
+  int device = 0;
+};
+
+Provider parse_provider(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) return {text};
+  const std::string name = text.substr(0, colon);
+  const std::string number = text.substr(colon + 1);
+  const bool is_number = !number.empty() && number.size() <= 4 &&
+                         number.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number || (name != kCuda && name != kTensorRt)) {
+    throw Error(ErrorKind::kInput, "execution provider '" + text +
+                                       "': the number of a device stands behind a colon, of CUDA "
+                                       "and TensorRT alone, as in 'CUDAExecutionProvider:1'");
+  }
+  return {name, std::stoi(number)};
+}
+
+MemoryPlace place_of(const std::vector<std::string>& providers) {
+  if (providers.empty()) return {};
+  const Provider first = parse_provider(providers.front());
+  if (first.name != kCuda && first.name != kTensorRt) return {};
+  return {kCudaMemory, first.device};
+}
+
 // CUDA and TensorRT have option objects of their own; the generic call knows all the others.
 void append_provider(const OnnxRuntimeLibrary& library, ort::SessionOptions* options,
-                     const std::string& name) {
+                     const std::string& text) {
   const ort::Api& api = library.api();
-  const std::string doing = "execution provider '" + name + "' of " + library.describe();
-  if (name == "CPUExecutionProvider") return;  // always there, and always the last
-  if (name == "CUDAExecutionProvider") {
+  const std::string doing = "execution provider '" + text + "' of " + library.describe();
+  const auto [name, device] = parse_provider(text);
+  const std::string device_id = std::to_string(device);
+  if (name == kCpu) return;  // always there, and always the last
+  if (name == kCuda) {
     OrtHandle<ort::CudaOptions> cuda(api.ReleaseCUDAProviderOptions);
     library.check(api.CreateCUDAProviderOptions(cuda.out()), doing);
+    // TF32 would leave 11 bits of a float32 product, and a file's proof is of all 24.
+    const char* const keys[] = {"device_id", "use_tf32"};
+    const char* const values[] = {device_id.c_str(), "0"};
+    library.check(api.UpdateCUDAProviderOptions(cuda.get(), keys, values, 2), doing);
     library.check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options, cuda.get()), doing);
     return;
   }
-  if (name == "TensorrtExecutionProvider") {
+  if (name == kTensorRt) {
     OrtHandle<ort::TensorRtOptions> tensorrt(api.ReleaseTensorRTProviderOptions);
     library.check(api.CreateTensorRTProviderOptions(tensorrt.out()), doing);
+    const char* const keys[] = {"device_id"};
+    const char* const values[] = {device_id.c_str()};
+    library.check(api.UpdateTensorRTProviderOptions(tensorrt.get(), keys, values, 1), doing);
     library.check(api.SessionOptionsAppendExecutionProvider_TensorRT_V2(options, tensorrt.get()),
                   doing);
     return;
@@ -88,14 +129,15 @@ void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* op
                       const std::vector<std::string>& wanted) {
   if (wanted.empty()) return;
   const std::vector<std::string> offered = library.providers();
-  for (const std::string& name : wanted) {
+  for (const std::string& text : wanted) {
+    const std::string name = parse_provider(text).name;
     if (std::find(offered.begin(), offered.end(), name) == offered.end()) {
       throw Error(ErrorKind::kBackend, "no execution provider '" + name + "' in " +
                                            library.describe() + "; this build offers " +
                                            joined(offered));
     }
   }
-  for (const std::string& name : wanted) append_provider(library, options, name);
+  for (const std::string& text : wanted) append_provider(library, options, text);
 }
 
 constexpr std::array<std::array<const char*, 2>, 4> kSessionConfig = {{
@@ -125,6 +167,7 @@ OnnxRuntimeSession::OnnxRuntimeSession(const OnnxRuntimeLibrary& library,
                                        const SessionSource& source, const SessionSettings& settings)
     : library_(library),
       origin_(source.origin),
+      place_(place_of(settings.providers)),
       session_(library.api().ReleaseSession),
       memory_(library.api().ReleaseMemoryInfo) {
   const ort::Api& api = library_.api();
@@ -270,6 +313,89 @@ std::vector<TensorSpec> OnnxRuntimeSession::probe(const std::vector<Matrix>& inp
     read_shape(library_, info.get(), doing, &found.back());
   }
   return found;
+}
+
+void OnnxRuntimeSession::check_bound(const std::vector<Bound>& inputs) const {
+  std::string wanted;
+  for (const TensorSpec& spec : inputs_) wanted += (wanted.empty() ? "" : ", ") + to_string(spec);
+  const auto refuse = [&](const std::string& what) {
+    return Error(ErrorKind::kInput, what + "; " + origin_ + " wants " + wanted);
+  };
+  for (const TensorSpec& spec : inputs_) {
+    const auto given = std::find_if(inputs.begin(), inputs.end(),
+                                    [&](const Bound& input) { return input.name == spec.name; });
+    if (given == inputs.end()) throw refuse("input '" + spec.name + "' is missing");
+    const TensorSpec found = {spec.name, given->element_type, given->shape};
+    bool fits = found.element_type == spec.element_type &&
+                (spec.shape.empty() || spec.shape.size() == found.shape.size());
+    for (size_t i = 0; fits && i < spec.shape.size(); ++i) {
+      fits = spec.shape[i] < 0 || spec.shape[i] == found.shape[i];
+    }
+    if (!fits) throw refuse("input " + to_string(found) + " does not fit");
+  }
+  for (const Bound& input : inputs) {
+    const bool known = std::any_of(inputs_.begin(), inputs_.end(),
+                                   [&](const TensorSpec& spec) { return spec.name == input.name; });
+    if (!known) throw refuse("there is no input '" + input.name + "'");
+  }
+}
+
+std::vector<OnnxRuntimeSession::Bound> OnnxRuntimeSession::run_bound(
+    const std::vector<Bound>& inputs) const {
+  check_bound(inputs);
+  clear_onnxruntime_log();
+  const std::string doing = library_.describe() + " failed to run " + origin_;
+  const ort::Api& api = library_.api();
+  OrtHandle<ort::MemoryInfo> place(api.ReleaseMemoryInfo);
+  library_.check(
+      api.CreateMemoryInfo(place_.type == kCudaMemory ? "Cuda" : "Cpu", ort::kDeviceAllocator,
+                           place_.id, ort::kMemoryDefault, place.out()),
+      doing);
+  OrtHandle<ort::IoBinding> binding(api.ReleaseIoBinding);
+  library_.check(api.CreateIoBinding(session_.get(), binding.out()), doing);
+  for (const Bound& input : inputs) {
+    size_t bytes = element_bytes(input.element_type);
+    for (const int64_t size : input.shape) bytes *= static_cast<size_t>(size);
+    OrtHandle<ort::Value> value(api.ReleaseValue);
+    library_.check(
+        api.CreateTensorWithDataAsOrtValue(place.get(), input.data, bytes, input.shape.data(),
+                                           input.shape.size(), input.element_type, value.out()),
+        doing);
+    library_.check(api.BindInput(binding.get(), input.name.c_str(), value.get()), doing);
+  }
+  for (const TensorSpec& output : outputs_) {
+    library_.check(api.BindOutputToDevice(binding.get(), output.name.c_str(), place.get()), doing);
+  }
+  // The provider computes on a stream of its own, which waits for no other.
+  library_.check(api.SynchronizeBoundInputs(binding.get()), doing);
+  library_.check(api.RunWithBinding(session_.get(), nullptr, binding.get()), doing);
+  library_.check(api.SynchronizeBoundOutputs(binding.get()), doing);
+  return bound_outputs(binding.get(), doing);
+}
+
+std::vector<OnnxRuntimeSession::Bound> OnnxRuntimeSession::bound_outputs(
+    const ort::IoBinding* binding, const std::string& doing) const {
+  const ort::Api& api = library_.api();
+  ort::Allocator* allocator = nullptr;
+  library_.check(api.GetAllocatorWithDefaultOptions(&allocator), doing);
+  ort::Value** values = nullptr;
+  size_t count = 0;
+  library_.check(api.GetBoundOutputValues(binding, allocator, &values, &count), doing);
+  std::vector<std::shared_ptr<ort::Value>> owners;
+  owners.reserve(count);
+  for (size_t i = 0; i < count; ++i) owners.emplace_back(values[i], api.ReleaseValue);
+  library_.check(api.AllocatorFree(allocator, static_cast<void*>(values)), doing);
+  std::vector<Bound> outputs;
+  for (size_t i = 0; i < count; ++i) {
+    OrtHandle<ort::TensorInfo> info(api.ReleaseTensorTypeAndShapeInfo);
+    library_.check(api.GetTensorTypeAndShape(owners[i].get(), info.out()), doing);
+    TensorSpec spec;
+    read_shape(library_, info.get(), doing, &spec);
+    Bound output{outputs_[i].name, spec.element_type, spec.shape, nullptr, owners[i]};
+    library_.check(api.GetTensorMutableData(owners[i].get(), &output.data), doing);
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
 }
 
 SessionOfProcess::SessionOfProcess(const OnnxRuntimeLibrary& library, SessionSource source,

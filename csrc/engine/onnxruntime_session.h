@@ -29,8 +29,16 @@ struct SessionSource {
 
 struct SessionSettings {
   int num_threads = 1;
-  std::vector<std::string> providers;
+  std::vector<std::string> providers;  // "CUDAExecutionProvider:1" is the one on device 1
 };
+
+// Where memory lies, in DLPack's numbers: (1, 0) is the CPU's, (2, n) that of CUDA device n.
+struct MemoryPlace {
+  int32_t type = 1;
+  int32_t id = 0;
+};
+constexpr int32_t kCpuMemory = 1;
+constexpr int32_t kCudaMemory = 2;
 
 // Immutable: concurrent calls are safe.
 class OnnxRuntimeSession {
@@ -55,15 +63,35 @@ class OnnxRuntimeSession {
   };
   // Reads `inputs` and writes `outputs` in place.
   void run(const std::vector<Matrix>& inputs, const std::vector<Matrix>& outputs) const;
+
+  // The memory that the first provider works in.
+  MemoryPlace place() const { return place_; }
+  // A dense array in memory of place(), the caller's.
+  struct Bound {
+    std::string name;
+    int element_type = 0;
+    std::vector<int64_t> shape;
+    void* data = nullptr;
+    std::shared_ptr<const void> owner;  // of an output's memory; the session has to outlive it
+  };
+  // All outputs of the graph for `inputs`, one for each of inputs(), in memory of place(): nothing
+  // is copied between devices. What the default stream of a device was asked before is waited for,
+  // and outputs are complete. Error(kInput) for inputs that are missing, unknown or of another
+  // type.
+  std::vector<Bound> run_bound(const std::vector<Bound>& inputs) const;
+
   // What `names` turn out to be for `inputs`.
   std::vector<TensorSpec> probe(const std::vector<Matrix>& inputs,
                                 const std::vector<const char*>& names) const;
 
  private:
   TensorSpec describe(size_t index, bool input) const;
+  void check_bound(const std::vector<Bound>& inputs) const;
+  std::vector<Bound> bound_outputs(const ort::IoBinding* binding, const std::string& doing) const;
 
   const OnnxRuntimeLibrary& library_;
   std::string origin_;
+  const MemoryPlace place_;
   OrtHandle<ort::Session> session_;
   OrtHandle<ort::MemoryInfo> memory_;
   std::vector<TensorSpec> inputs_;

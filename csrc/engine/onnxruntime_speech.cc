@@ -49,6 +49,7 @@ class OnnxRuntimeSpeech final : public SpeechBackend {
   }
 
   const std::vector<OutputInfo>& outputs() const override { return outputs_; }
+  const OnnxRuntimeSession* session() const override { return &session_.get(); }
 
   void run(const ClipBatch& batch, const std::vector<size_t>& wanted,
            std::vector<std::vector<float>>* values) const override {

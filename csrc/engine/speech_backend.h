@@ -31,6 +31,8 @@ class SpeechBackend {
   // One per distinct output that the manifest's heads read, in the order of the heads; then, where
   // the model can give it, that of kEmbedding. None is of kToken.
   virtual const std::vector<OutputInfo>& outputs() const = 0;
+  // That of this process, where the backend is ONNX Runtime.
+  virtual const OnnxRuntimeSession* session() const { return nullptr; }
   // `values` gets one buffer [clips, width] for each index into outputs() in `wanted`, which are
   // all different. A clip's values do not depend, to the bit, on the other clips of a batch. Throws
   // Error(kInput) for a clip without frames, with more than the model takes, or with a feature that

@@ -7,7 +7,8 @@
 torch.Size([8, 80, 3000])
 
 Arrays come and go by DLPack (PyTorch, CuPy, JAX, ...): float32 [samples] or [clips, samples], one
-channel, full scale [-1, 1], contiguous. The result is complete when a function returns. A build
+channel, full scale [-1, 1], contiguous; NaN and infinite samples are not refused, and give frames
+without meaning. The result is complete when a function returns. A build
 with CUDA is needed (``-C cmake.define.AFFECTRT_CUDA=ON``, with nvcc; a plain wheel has none and
 raises `UnsupportedError`); a driver that fails raises `BackendError`.
 """
@@ -15,9 +16,10 @@ raises `UnsupportedError`); a driver that fails raises `BackendError`.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from . import _core
+from .dlpack import CUDA, DeviceArray, OnDevice, capsule_of, device_of
 from .errors import InputError
 from .features import FbankOptions, MfccOptions, fbank_plan, log_mel_plan, mfcc_plan, padded_samples
 
@@ -25,17 +27,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["DeviceArray", "OnDevice", "fbank", "is_available", "log_mel", "mfcc"]
-
-DeviceArray = _core.DeviceArray
-
-_CUDA = (2, 13)  # DLPack's numbers of CUDA memory, and of managed memory
-
-
-class OnDevice(Protocol):
-    """An array of any library that speaks DLPack."""
-
-    def __dlpack__(self, *, stream: Any = ...) -> Any: ...
-    def __dlpack_device__(self) -> tuple[Any, int]: ...
 
 
 def is_available() -> bool:
@@ -54,7 +45,7 @@ def log_mel(
     [clips, num_mels, frames]."""
     total = padded_samples(pad_to_s)
     return _on_device(log_mel_plan(num_mels), samples).compute(
-        _capsule(samples),
+        capsule_of(samples, "samples are"),
         total_samples=total,
         feature_major=True,
         normalise=normalise,
@@ -66,7 +57,7 @@ def fbank(
 ) -> DeviceArray:
     """`affectrt.features.fbank`: float32 [frames, num_mels], or [clips, frames, num_mels]."""
     plan = fbank_plan(sample_rate, num_mels, options)
-    return _on_device(plan, samples).compute(_capsule(samples))
+    return _on_device(plan, samples).compute(capsule_of(samples, "samples are"))
 
 
 def mfcc(
@@ -74,26 +65,18 @@ def mfcc(
 ) -> DeviceArray:
     """`affectrt.features.mfcc`: float32 [frames, num_ceps], or [clips, frames, num_ceps]."""
     plan = mfcc_plan(sample_rate, num_ceps, options)
-    return _on_device(plan, samples).compute(_capsule(samples))
+    return _on_device(plan, samples).compute(capsule_of(samples, "samples are"))
 
 
 def _on_device(plan: _core.FrameFeatures, samples: OnDevice) -> _core.DeviceFeatures:
-    if not hasattr(samples, "__dlpack_device__"):
-        raise InputError(
-            f"samples are a {type(samples).__name__}; an array that speaks DLPack is needed"
-        )
-    kind, device = samples.__dlpack_device__()
-    if int(kind) not in _CUDA:
+    kind, device = device_of(samples, "samples are")
+    if kind not in CUDA:
         raise InputError(
             "samples are not on a CUDA device; affectrt.features takes those of the CPU"
         )
-    return _cached(plan, int(device))
+    return _cached(plan, device)
 
 
 @functools.lru_cache(maxsize=16)
 def _cached(plan: _core.FrameFeatures, device: int) -> _core.DeviceFeatures:
     return _core.DeviceFeatures(plan, device)
-
-
-def _capsule(samples: OnDevice) -> Any:
-    return samples.__dlpack__(stream=1)  # the legacy default stream, on which we compute

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _core
+from .dlpack import DeviceArray, OnDevice, capsule_of
 from .errors import InputError
 from .info import ModelInfo, model_info
 
@@ -21,6 +22,7 @@ class LoadedModel:
     def __init__(
         self, core: _core.Model | _core.SpeechModel, options: LoadOptions | None = None
     ) -> None:
+        self._graph = core
         self._options = options
         self._info = model_info(core)
         self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
@@ -41,6 +43,31 @@ class LoadedModel:
         Raises `InputError` when there is no such head.
         """
         return self._info.heads[self._head_index(head)].labels
+
+    def run_graph(self, inputs: Mapping[str, OnDevice]) -> dict[str, DeviceArray]:
+        """All outputs of the file's ONNX graph for arrays that lie where the model computes.
+
+        For callers whose data is on a GPU already: arrays come and go by DLPack and nothing is
+        copied between devices or to the CPU. Of the backend "onnxruntime" alone, on the device of
+        its first provider; the CPU's memory without one:
+
+            model = affectrt.load(path, providers=["CUDAExecutionProvider"])  # or "...Provider:1"
+            outputs = model.run_graph({"input_ids": ids, "attention_mask": mask})  # on the GPU
+            logits = torch.from_dlpack(outputs["logits"])
+
+        Names, shapes and types are those of the graph (`docs/export.md`): of text, int64
+        `[rows, tokens]`. Outputs are logits as they come, before temperature, thresholds and
+        decisions, and are complete when this returns.
+
+        Raises `InputError`, with what the graph wants, for inputs that are missing, unknown, of
+        another type or shape, with gaps, or that lie elsewhere, and for other backends;
+        `BackendError` when inference fails.
+        """
+        if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
+            raise InputError("inputs are not a dict of arrays by name")
+        return self._graph.run_graph(
+            {name: capsule_of(array, f"input {name!r} is") for name, array in inputs.items()}
+        )
 
     def _primary(self) -> int:
         """The head that answers where none is named."""

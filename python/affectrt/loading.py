@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import _core
+from . import _core, cuda_libraries
 from .errors import InputError, NotFoundError, ProofError
 from .model import Model
 from .proof import PublicKey, check_proof, check_requirement, check_rows, check_signature
@@ -150,6 +150,7 @@ def _options(
 
 def load_path(path: str, options: LoadOptions) -> Model | SpeechModel:
     """The model at exactly `path`; what `load` does once it knows where the model is."""
+    cuda_libraries.load_for(options.providers)
     core = _core.load(
         path,
         backend=options.backend,
@@ -232,7 +233,8 @@ def load(
 
     `backend` is "auto", "native" or "onnxruntime". `num_threads` bounds the threads of one call;
     by default as many as the CPU quota of this process allows. `providers` are execution
-    providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`.
+    providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`, or on
+    another device than the first `["CUDAExecutionProvider:1"]`.
     `max_batch_tokens` bounds the tokens (padding included) of one batch of texts, and with it the
     memory.
 

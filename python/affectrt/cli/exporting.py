@@ -74,6 +74,7 @@ class ExportModule(Protocol):
         data: Path | None = ...,
         certificates: Sequence[Path] = ...,
         public_key: str | None = ...,
+        providers: Sequence[str] = ...,
     ) -> ParityReport: ...
 
 

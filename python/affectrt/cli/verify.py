@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--public-key", metavar="KEY.pem", help="the Ed25519 key that the file must be signed with"
     )
+    parser.add_argument(
+        "--provider",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="compare on this execution provider of ONNX Runtime as well; may be repeated",
+    )
     add_source_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -60,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         data=data,
         certificates=[Path(file) for file in args.certificate],
         public_key=args.public_key,
+        providers=args.provider,
     )
     print(json.dumps(report.to_dict(), ensure_ascii=False) if args.json else report.to_text())
     return EXIT_OK
@@ -77,8 +85,10 @@ def _model_file(given: str) -> Path:
 
 
 def _check_alone(model: Path, args: argparse.Namespace) -> int:
-    if args.data or args.certificate:
-        raise UsageError("--data and --certificate compare anew and need --against CHECKPOINT")
+    if args.data or args.certificate or args.provider:
+        raise UsageError(
+            "--data, --certificate and --provider compare anew and need --against CHECKPOINT"
+        )
     from affectrt.export.bundle import read_manifest  # needs none of export's packages
 
     manifest = read_manifest(model)
