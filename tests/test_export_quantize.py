@@ -87,7 +87,7 @@ pytest.importorskip("onnx_ir")
 pytest.importorskip("torch")
 
 
-def make_model(build: Any, k: int, width: int) -> Any:
+def make_model(build: Any, k: int | str, width: int) -> Any:
     """An ONNX model with input x [batch, tokens, k] and output y; `build(nodes, constants)`."""
     import onnx_ir as ir
     from onnx import TensorProto, helper, numpy_helper
@@ -160,6 +160,25 @@ def test_product_is_the_reference(bias: str, k: int, n: int) -> None:
     assert (np.abs(got - wanted) <= 1e-5 * size + step).all()
     assert (np.abs(got - wanted) <= 1e-5 * size).mean() > 0.99
     np.testing.assert_allclose(got[0], 0.0 if bias == "none" else b, atol=1e-6)
+
+
+def test_a_width_that_the_graph_does_not_tell_is_the_weights() -> None:
+    """As in graphs that optimum makes of ModernBERT and DeBERTa."""
+    from onnx import helper
+
+    from affectrt.export.quantize_onnx import quantize_onnx
+
+    random = np.random.default_rng(6)
+    w = random.normal(size=(24, 5)).astype(np.float32)
+
+    def build(nodes: list[Any], constants: dict[str, np.ndarray]) -> None:
+        constants["dense.weight_t"] = w
+        nodes.append(helper.make_node("MatMul", ["x", "dense.weight_t"], ["y"]))
+
+    model = make_model(build, "width", 5)
+    assert quantize_onnx(model).products == ("dense",)
+    x = random.normal(size=(2, 3, 24)).astype(np.float32)
+    np.testing.assert_allclose(run(model, x), x @ w, atol=0.2)
 
 
 def test_rows_do_not_see_each_other() -> None:
