@@ -23,7 +23,8 @@ _WORTH = """\
 What it is worth: a stranger's recordings, language, actors and orders are all new at once, so this
 is nearer to what an app will meet than the figures on test splits, whose corpus was trained on
 (bench/results/tasks-speech.md). Arousal carries over, valence hardly does: two corpora of other
-words and voices do not say what sounds pleasant in a third. No corpus has more than 1,440 clips or
+words and voices do not say what sounds pleasant in a third. A run
+of fewer steps is less than the recipe can do. No corpus has more than 1,440 clips or
 29 speakers, and with one left out the others have few: figures say how far so little data goes,
 and the interval is over clips, not over corpora. Of a voice that sounds like none of these, ask
 for arousal, and take an emotion as a guess; or train on recordings of your own.
