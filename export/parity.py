@@ -447,9 +447,14 @@ def chance_of_loss(head: HeadParity) -> float:
 
     Each of the f flipped rows of n moves a mean over rows by at most 1 / n, up or down, so the sum
     has a standard deviation of at most sqrt(f) / n; twice that, and on few rows no more than .02.
-    f is taken from all rows, since those with a target may be few.
+    f is taken from all rows, since those with a target may be few. The values of a regression that
+    correlate to c with the source's have a part ``1 - c^2`` of variance that has nothing to do with
+    the truth, so its Pearson correlation has a standard deviation of at most
+    ``sqrt((1 - c^2) / n)``.
     """
     share = head.flipped_rows / max(head.rows, 1)
+    if head.correlation is not None:
+        share = max(0.0, 1.0 - head.correlation**2)
     return min(MAX_CHANCE, 2.0 * math.sqrt(share / max(head.rows_with_target, 1)))
 
 

@@ -60,6 +60,13 @@ def test_bars_count_flips_and_losses(tmp_path: Path) -> None:
     truth = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     rows = [{"text": "x", "value": t.tolist()} for t in truth]
     assert report_of(values, truth, truth * np.float32(1.01), rows, tmp_path) == ()
+    # Noise of .04 may cost a Pearson correlation of .005 on 50 rows.
+    told = truth + np.random.default_rng(2).normal(size=truth.shape).astype(np.float32) * 2
+    small = np.random.default_rng(3).normal(size=truth.shape).astype(np.float32) * 0.08
+    assert report_of(values, told, told + small, rows, tmp_path) == ()
+    away = 0.08 * (told - truth) / 2  # no noise: all of it leads away from the truth
+    lost = report_of(values, told, told + 2 * away, rows, tmp_path)
+    assert ["pearson fell from" in failure for failure in lost] == [True]
     noisy = truth + np.random.default_rng(1).normal(size=truth.shape).astype(np.float32) * 0.2
     assert "correlate to" in report_of(values, truth, noisy.astype(np.float32), rows, tmp_path)[0]
 
