@@ -38,7 +38,9 @@ def build() -> Path:
     folder = ROOT / "build" / "wasm"
     python = f"-DPython_EXECUTABLE={sys.executable}"
     run(tool("cmake"), "--preset", "wasm", python, f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")
-    run(tool("cmake"), "--build", str(folder), "--target", "affectrt_web")
+    # Where Debian has what its emscripten asks Node for.
+    environment = {"NODE_PATH": "/usr/share/nodejs", **os.environ}
+    run(tool("cmake"), "--build", str(folder), "--target", "affectrt_web", env=environment)
     return folder
 
 
@@ -64,7 +66,8 @@ def test_kernels_agree_with_the_reference(build: Path, tmp_path: Path) -> None:
     flags = ["-std=c++17", "-O1", "-fwasm-exceptions", f"-I{ROOT}/csrc", f"-isystem{tmp_path}"]
     flags += ["-sALLOW_MEMORY_GROWTH=1", "-sEXIT_RUNTIME=1"]
     run(tool("em++"), *flags, source, *libraries, "-o", program)
-    assert "0 failed" in run(*NODE, program)
+    # emscripten 3.1 would fetch its own file as from a server.
+    assert "0 failed" in run(*NODE, "--no-experimental-fetch", program)
 
 
 def test_node_says_what_python_says(site: Path) -> None:
