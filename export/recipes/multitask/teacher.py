@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from affectrt.errors import ExportError
-from affectrt.export.checkpoint import TOKEN_TASKS, HeadSpec, load_checkpoint
+from affectrt.export.checkpoint import TOKEN_TASKS, load_checkpoint
 
 from .inputs import Tokens, pad
 from .mixture import Batch
@@ -81,13 +81,10 @@ class Teacher:
                 continue
             strange = not example.context and len(row) > row.a_tokens + 2
             for name, rows in found.items():
-                if name not in example.targets and not (strange and _needs_turns(self.heads[name])):
+                needs_turns = self._inputs[name] != "text"
+                if name not in example.targets and not (strange and needs_turns):
                     rows.append(i)
         return {name: rows for name, rows in found.items() if rows}
-
-
-def _needs_turns(head: HeadSpec) -> bool:
-    return head.input != "text"
 
 
 def _renumbered(ours: Tokens, theirs: Tokens, checkpoint: Path) -> Tensor:
