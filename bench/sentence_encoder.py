@@ -30,7 +30,7 @@ from affectrt.metrics import label_statistics, with_intervals
 
 from .label_maps import read
 from .report import write_results
-from .timing import CLOCKS, ROOT, interleave, machine, ratio, seconds, spread, use_clock
+from .timing import CLOCKS, ROOT, interleave, machine, one_by_one, ratio, spread, use_clock
 
 RESULTS = ROOT / "bench" / "results"
 Vectors = npt.NDArray[np.float32]
@@ -206,15 +206,8 @@ def main() -> None:
         sides = make_sides(args.encoder, peer_graph(), Path(folder), args.threads)
         figures = compare(sides, args.data, args.train_rows, args.test_rows)
         texts = [row["text"] for row in read(args.data, "banking77", "test")][: args.timed_rows]
-
-        def one_by_one(side: Side) -> Callable[[], float]:
-            def work() -> None:
-                for text in texts:
-                    side([text])
-
-            return lambda: seconds(work)
-
-        times = interleave({name: one_by_one(s) for name, s in sides.items()}, args.rounds)
+        alone = [[text] for text in texts]
+        times = interleave({name: one_by_one(s, alone) for name, s in sides.items()}, args.rounds)
     for name, row in figures.items():
         row["ms"] = spread([1e3 * t / len(texts) for t in times[name]]).to_dict()
         row["speedup"] = ratio(times["peer"], times[name]).to_dict()

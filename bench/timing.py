@@ -67,6 +67,11 @@ def latencies(call: Callable[[T], object], items: Iterable[T]) -> list[float]:
     return times
 
 
+def one_by_one(call: Callable[[T], object], items: Sequence[T]) -> Callable[[], float]:
+    """Gives the seconds of `call` on all items, one after another, each time anew."""
+    return lambda: sum(latencies(call, items))
+
+
 def turns(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
     """`(round, name)`: all names in every round, forwards and backwards by turns (A B, B A, ...),
     so that a steady drift of the clock favours nobody."""

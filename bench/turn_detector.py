@@ -31,7 +31,7 @@ import affectrt
 from affectrt import features
 
 from .report import write_results
-from .timing import CLOCKS, ROOT, interleave, machine, ratio, seconds, spread, use_clock
+from .timing import CLOCKS, ROOT, interleave, machine, one_by_one, ratio, spread, use_clock
 
 RESULTS = ROOT / "bench" / "results"
 RATE, SECONDS = 16000, 8
@@ -184,14 +184,8 @@ def main() -> None:
         }
         scores = {name: np.asarray([side(clip) for clip in clips]) for name, side in sides.items()}
 
-        def one_by_one(side: Side) -> Callable[[], float]:
-            def work() -> None:
-                for clip in clips[: args.timed]:
-                    side(clip)
-
-            return lambda: seconds(work)
-
-        times = interleave({name: one_by_one(s) for name, s in sides.items()}, args.rounds)
+        few = clips[: args.timed]
+        times = interleave({name: one_by_one(s, few) for name, s in sides.items()}, args.rounds)
     found: dict[str, dict[str, Any]] = {}
     for name, values in scores.items():
         difference = np.abs(values - scores["pipecat"])
