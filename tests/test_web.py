@@ -102,6 +102,7 @@ def test_a_headless_browser_shows_the_arc(site: Path, tmp_path: Path) -> None:
         )
     finally:
         server.shutdown()
+        server.server_close()
     sentences = re.search(r"<textarea[^>]*>(.*?)</textarea>", page, flags=re.S)
     assert sentences
     lines = sentences[1].splitlines()
