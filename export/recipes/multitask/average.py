@@ -17,30 +17,30 @@ from pathlib import Path
 import torch
 
 from affectrt.errors import ExportError
-from affectrt.export.checkpoint import PooledEncoder, load_checkpoint
+from affectrt.export.checkpoint import LoadedCheckpoint, PooledEncoder, load_checkpoint
 from affectrt.export.unpack import unpack_checkpoint
 
 from .inputs import Tokens
-from .packs import MODELS, SOURCES
+from .packs import MODELS, SOURCES, shared_heads
 from .report import finish
 
 
-def averaged(new: Path, old: Path, part: float) -> PooledEncoder:
-    """The model of `new` with ``(1 - part) * new + part * old`` as the weights that both have;
+def averaged(loaded: LoadedCheckpoint, old: Path, part: float) -> PooledEncoder:
+    """The model of `loaded` with ``(1 - part) * its + part * old`` as the weights that both have;
     heads that `old` has not, or has with other labels, stay as they are.
 
     Raises:
         ExportError: their trunks have other shapes, or one is no pooled checkpoint.
     """
-    loaded, other = load_checkpoint(new), load_checkpoint(old)
+    other = load_checkpoint(old)
     if not (isinstance(loaded.model, PooledEncoder) and isinstance(other.model, PooledEncoder)):
         raise ExportError("only pooled checkpoints are averaged")
-    kept = {f"heads.{h.name}." for h in loaded.heads if (h.name, h.task, h.labels) not in
-            {(o.name, o.task, o.labels) for o in other.heads}}  # fmt: skip
+    shared = shared_heads(loaded.heads, other.heads)
+    alone = tuple(f"heads.{h.name}." for h in loaded.heads if h.name not in shared)
     theirs = other.model.state_dict()
     mean = {}
     for name, ours in loaded.model.state_dict().items():
-        if name.startswith(tuple(kept)) or not ours.is_floating_point():
+        if name.startswith(alone) or not ours.is_floating_point():
             mean[name] = ours
         elif name not in theirs or theirs[name].shape != ours.shape:
             raise ExportError(f"{old}: has no {name} of shape {list(ours.shape)}: another trunk")
@@ -71,11 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         unpack_checkpoint(path, args.out / name) if path.suffix == ".affect" else path
         for name, path in (("new", args.new), ("old", args.old))
     )
-    model = averaged(new, old, args.part)
+    loaded = load_checkpoint(new)
+    model = averaged(loaded, old, args.part)
     names = {spec.name for spec in model.specs}
     sources = [SOURCES[name](args.data) for name in MODELS[args.model]]
     sources = [s for s in sources if names & {h.name for h in s.heads}]
-    command = load_checkpoint(new).card.get("recipe", "NEW")
+    command = loaded.card.get("recipe", "NEW")
     finish(
         model,
         {},

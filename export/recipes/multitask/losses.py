@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -84,16 +84,15 @@ class HeadLoss:
         teacher says``.
         """
         picked = logits[rows].float()
-        weight = 0.0 if taught is None else teacher_weight
-        said = picked if taught is None else taught[rows].float()
+        said = None if taught is None else taught[rows].float()
         if self.spec.task == "span":
-            value = self._span(picked, said, weight, batch, rows, tokens)
+            value = self._span(picked, said, teacher_weight, batch, rows, tokens)
         elif self.spec.task in TOKEN_TASKS:
             wanted = self.token_targets(batch, rows, tokens, picked.shape[1]).to(picked.device)
-            value = self._tokens(picked, said, weight, wanted)
+            value = self._tokens(picked, said, teacher_weight, wanted)
         else:
             labels = self._standard(self.targets(batch, rows).to(picked.device))
-            value = self._pooled(picked, _mixed(labels, self._read(said), weight))
+            value = self._pooled(picked, _mixed(labels, said, self._read, teacher_weight))
         return value * LOSS_WEIGHTS.get(self.spec.name, 1.0)
 
     def imitate(self, logits: Tensor, taught: Tensor, rows: list[int]) -> Tensor:
@@ -129,16 +128,16 @@ class HeadLoss:
             return ((picked - wanted.nan_to_num()) ** 2 * known).sum()
         return nn.functional.cross_entropy(picked, wanted, weight=self.weight, reduction="sum")
 
-    def _tokens(self, picked: Tensor, said: Tensor, weight: float, wanted: Tensor) -> Tensor:
+    def _tokens(self, picked: Tensor, said: Tensor | None, weight: float, wanted: Tensor) -> Tensor:
         """Mean over each row's tokens of A, sum over rows."""
         if self.spec.task == "token_labels":
             known = wanted != IGNORED
             labels = nn.functional.one_hot(wanted.clamp_min(0), picked.shape[2]).float()
-            targets = _mixed(labels, said.softmax(-1), weight)
+            targets = _mixed(labels, said, lambda logits: logits.softmax(-1), weight)
             loss = -2 * (targets * picked.log_softmax(-1)).sum(-1)
         else:
             known = wanted[..., 0] != IGNORED
-            targets = _mixed(wanted.clamp_min(0).float(), said.sigmoid(), weight)
+            targets = _mixed(wanted.clamp_min(0).float(), said, torch.sigmoid, weight)
             loss = nn.functional.binary_cross_entropy_with_logits(
                 picked, targets, reduction="none"
             ).sum(-1)
@@ -147,7 +146,7 @@ class HeadLoss:
     def _span(
         self,
         picked: Tensor,
-        said: Tensor,
+        said: Tensor | None,
         weight: float,
         batch: Batch,
         rows: list[int],
@@ -166,9 +165,13 @@ class HeadLoss:
                 if found:
                     wanted[k] = torch.tensor(found) + 1
         hidden = outside.to(picked.device)
+
+        def inside(logits: Tensor) -> Tensor:
+            return logits.masked_fill(hidden, -1e4)
+
         labels = nn.functional.one_hot(wanted, length).float().transpose(1, 2).to(picked.device)
-        targets = _mixed(labels, said.masked_fill(hidden, -1e4).softmax(1), weight)
-        loss = -(targets * picked.masked_fill(hidden, -1e4).log_softmax(1)).sum()
+        targets = _mixed(labels, said, lambda logits: inside(logits).softmax(1), weight)
+        loss = -(targets * inside(picked).log_softmax(1)).sum()
         return 0.5 * loss
 
     def token_targets(self, batch: Batch, rows: list[int], tokens: Tokens, length: int) -> Tensor:
@@ -197,8 +200,12 @@ class HeadLoss:
         return torch.from_numpy(wanted)
 
 
-def _mixed(labels: Tensor, taught: Tensor, weight: float) -> Tensor:
-    """Labels, a part `weight` of them as a teacher has it; all of it where they are unknown."""
-    if not weight:
+def _mixed(
+    labels: Tensor, said: Tensor | None, read: Callable[[Tensor], Tensor], weight: float
+) -> Tensor:
+    """Labels, a part `weight` of them as a teacher has it, whose logits `read` makes targets; all
+    of it where they are unknown."""
+    if said is None or not weight:
         return labels
+    taught = read(said)
     return torch.where(labels.isnan(), taught, torch.lerp(labels, taught, weight))

@@ -581,3 +581,9 @@ def heads_of(sources: Iterable[Source]) -> tuple[HeadSpec, ...]:
         for spec in source.heads:
             found.setdefault(spec.name, spec)
     return tuple(found.values())
+
+
+def shared_heads(ours: Iterable[HeadSpec], theirs: Iterable[HeadSpec]) -> dict[str, HeadSpec]:
+    """Those of `theirs` that are of a name, task and labels of `ours`, by name."""
+    known = {(h.name, h.task, h.labels) for h in ours}
+    return {h.name: h for h in theirs if (h.name, h.task, h.labels) in known}

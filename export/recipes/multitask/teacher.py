@@ -13,7 +13,7 @@ from affectrt.export.checkpoint import TOKEN_TASKS, load_checkpoint
 
 from .inputs import Tokens, pad
 from .mixture import Batch
-from .packs import Source
+from .packs import Source, heads_of, shared_heads
 
 # Heads that have something to say of any text or turn, not of their own pack's alone.
 OF_ANY_TEXT = frozenset(
@@ -40,17 +40,13 @@ class Teacher:
         device: torch.device,
     ) -> None:
         loaded = load_checkpoint(checkpoint, for_export=False)
-        ours = {h.name: h for s in sources for h in s.heads}
-        self.heads = {
-            h.name: h
-            for h in loaded.heads
-            if h.name in ours and (h.task, h.labels) == (ours[h.name].task, ours[h.name].labels)
-        }
+        ours = heads_of(sources)
+        self.heads = shared_heads(ours, loaded.heads)
         if not self.heads:
             raise ExportError(f"{checkpoint}: has no head that this recipe trains")
         self.model = loaded.model.eval().to(device)
         self.device = device
-        self._inputs = {name: head.input for name, head in ours.items()}
+        self._inputs = {head.name: head.input for head in ours}
         self._ids = _renumbered(tokens, Tokens(loaded.tokenizer_json), checkpoint).to(device)
 
     def logits(self, batch: Batch, tokens: Tokens, bf16: bool) -> dict[str, Tensor]:

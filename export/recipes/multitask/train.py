@@ -23,7 +23,7 @@ from .evaluate import quick_measure
 from .inputs import Tokens, pad
 from .losses import HeadLoss
 from .mixture import Batch, Mixture
-from .packs import Source, heads_of
+from .packs import Source, heads_of, shared_heads
 from .teacher import Teacher
 
 POOLING = "mean_first"
@@ -74,15 +74,11 @@ def start_from(model: PooledEncoder, checkpoint: Path, losses: dict[str, HeadLos
         model.encoder.load_state_dict(source.model.get_submodule("encoder").state_dict())
     except RuntimeError as error:
         raise ExportError(f"{checkpoint}: not a trunk of the base's shape: {error}") from None
-    theirs = {h.name: h for h in source.heads}
-    taken = []
-    with torch.no_grad():
-        for spec in model.specs:
-            other = theirs.get(spec.name)
-            if other and (other.task, other.labels) == (spec.task, spec.labels):
-                head = source.model.get_submodule(f"heads.{spec.name}")
-                model.heads[spec.name].load_state_dict(head.state_dict())
-                taken.append(spec.name)
+    shared = shared_heads(model.specs, source.heads)
+    taken = [spec.name for spec in model.specs if spec.name in shared]
+    for name in taken:
+        head = source.model.get_submodule(f"heads.{name}")
+        model.heads[name].load_state_dict(head.state_dict())
     unfold(model, {name: losses[name] for name in taken})
     return taken
 
