@@ -107,6 +107,18 @@ def test_heads(two_headed: affectrt.Model) -> None:
     assert set(result.to_dict()) == {"text", "emotions", "decided", "unsure", "heads"}
 
 
+def test_answers_are_made_late_but_the_same(two_headed: affectrt.Model) -> None:
+    texts = [f"so sad {i % 7} happy" for i in range(130)]
+    together = two_headed(texts)
+    kept = together[129]
+    del together
+    alone = two_headed(texts[129])
+    assert kept.heads["vad"] is kept.heads["vad"]
+    assert kept == alone
+    assert hash(kept) == hash(alone)
+    assert pickle.loads(pickle.dumps(two_headed(texts)[64])) == two_headed(texts[64])
+
+
 def test_calibration_thresholds_and_unsure(two_headed: affectrt.Model) -> None:
     logits = two_headed.predict_logits(["so happy", "angry"], "emotion")
     proba = two_headed.predict_proba(["so happy", "angry"], "emotion")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -33,38 +34,65 @@ Progress: TypeAlias = Callable[[int, int], object]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 
+_TOGETHER = 64  # texts whose scores lie together until their last answer is dropped
+
 
 class _CancelledError(Exception):
     """Ends the work of a cancelled coroutine at the next batch; nobody is left to see it."""
 
 
-def label_results(
-    info: HeadInfo, labels: npt.NDArray[np.object_], scores: _core.HeadScores
-) -> list[HeadResult]:
-    """A head's answer to each row."""
-    values = scores.scores
-    if info.task == "regression":
-        order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    else:
-        order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
-    names = labels[order].tolist()
-    rows = np.arange(len(values))[:, None]  # take_along_axis takes twice as long for one text
-    sorted_values = values[rows, order].tolist()
-    decided = scores.decided[rows, order].tolist()
-    levels = [None] * len(values) if scores.levels is None else scores.levels.tolist()
-    return [
-        HeadResult(
-            info.name,
-            info.task,
-            tuple(map(Label, row_names, row_values)),
-            tuple(name for name, is_in in zip(row_names, row_decided, strict=True) if is_in),
+class LabelScores:
+    """A head's scores of some texts, and its answer to each of them."""
+
+    def __init__(
+        self,
+        info: HeadInfo,
+        labels: npt.NDArray[np.object_],
+        scores: _core.HeadScores,
+        part: slice | None = None,
+    ) -> None:
+        self._info = info
+        self._labels = labels
+        self._scores = (scores.scores, scores.decided, scores.unsure, scores.levels)
+        if part is not None:
+            # Copies, so that an answer that is kept does not keep those to all texts of a call.
+            values, decided, unsure, levels = self._scores
+            levels = None if levels is None else levels[part].copy()
+            self._scores = (values[part].copy(), decided[part].copy(), unsure[part].copy(), levels)
+        self._rows: list[tuple[list[str], list[float], list[bool], bool, float | None]] | None
+        self._rows = None
+
+    def answer(self, row: int) -> HeadResult:
+        """The answer to the text `row` of these."""
+        if self._rows is None:
+            self._rows = self._sorted()
+        names, values, decided, unsure, level = self._rows[row]
+        return HeadResult(
+            self._info.name,
+            self._info.task,
+            tuple(map(Label, names, values)),
+            tuple(compress(names, decided)),
             unsure,
             level,
         )
-        for row_names, row_values, row_decided, unsure, level in zip(
-            names, sorted_values, decided, scores.unsure.tolist(), levels, strict=True
+
+    def _sorted(self) -> list[tuple[list[str], list[float], list[bool], bool, float | None]]:
+        values, decided, unsure, levels = self._scores
+        if self._info.task == "regression":
+            order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+        else:
+            order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
+        rows = np.arange(len(values))[:, None]  # take_along_axis takes twice as long for one text
+        return list(
+            zip(
+                self._labels[order].tolist(),
+                values[rows, order].tolist(),
+                decided[rows, order].tolist(),
+                unsure.tolist(),
+                [None] * len(values) if levels is None else levels.tolist(),
+                strict=True,
+            )
         )
-    ]
 
 
 def _span_results(info: HeadInfo, texts: list[str], scores: _core.HeadScores) -> list[HeadResult]:
@@ -380,7 +408,7 @@ class Model(LoadedModel):
     def _decoded(self, index: int, logits: FloatArray) -> HeadResult:
         """What a head decides of one row of logits."""
         scores = self._core.decode(index, logits)
-        return label_results(self._info.heads[index], self._labels[index], scores)[0]
+        return LabelScores(self._info.heads[index], self._labels[index], scores).answer(0)
 
     def _primary(self) -> int:
         return next(iter(self._core.text_heads), 0)
@@ -410,23 +438,30 @@ class Model(LoadedModel):
         return self._predict(rows_of(texts), [index], progress).heads[0]
 
     def _results(self, rows: Rows, prediction: _core.Prediction) -> list[Result]:
-        by_head = [
-            _span_results(self._info.heads[index], rows.texts, scores)
-            if self._info.heads[index].task in TOKEN_TASKS
-            else label_results(self._info.heads[index], self._labels[index], scores)
-            for index, scores in zip(prediction.answered, prediction.heads, strict=True)
-        ]
+        names = tuple(self._info.heads[index].name for index in prediction.answered)
         pairs = rows.pairs if rows.pairs is not None else [None] * len(rows.texts)
-        return [
-            Result(text, pair, Heads(heads), truncated)
-            for text, pair, truncated, heads in zip(
-                rows.texts,
-                pairs,
-                prediction.truncated.tolist(),
-                zip(*by_head, strict=True),
-                strict=True,
+        truncated = prediction.truncated.tolist()
+        spans = {
+            index: _span_results(self._info.heads[index], rows.texts, scores)
+            for index, scores in zip(prediction.answered, prediction.heads, strict=True)
+            if self._info.heads[index].task in TOKEN_TASKS
+        }
+        results = []
+        count = len(rows.texts)
+        for begin in range(0, count, _TOGETHER):
+            end = min(begin + _TOGETHER, count)
+            part = slice(begin, end) if count > _TOGETHER else None
+            makers = tuple(
+                spans[index][begin:end].__getitem__
+                if index in spans
+                else LabelScores(self._info.heads[index], self._labels[index], scores, part).answer
+                for index, scores in zip(prediction.answered, prediction.heads, strict=True)
             )
-        ]
+            results += [
+                Result(rows.texts[i], pairs[i], Heads._late(names, makers, i - begin), truncated[i])
+                for i in range(begin, end)
+            ]
+        return results
 
 
 async def _in_thread(work: Callable[[Progress], _T], progress: Progress | None) -> _T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,26 +167,59 @@ class HeadResult:
 class Heads(Mapping[str, HeadResult]):
     """An immutable, hashable mapping from head name to its answer, in the model's order."""
 
-    __slots__ = ("_results",)
-    _results: tuple[HeadResult, ...]
+    __slots__ = ("_made", "_makers", "_names", "_row")
+    _names: tuple[str, ...]
+    _made: list[HeadResult | None]
+    _makers: tuple[Callable[[int], HeadResult], ...]
+    _row: int
 
     def __init__(self, results: tuple[HeadResult, ...]) -> None:
-        object.__setattr__(self, "_results", results)
+        self._set(tuple(result.name for result in results), list(results), (), 0)
+
+    @classmethod
+    def _late(
+        cls, names: tuple[str, ...], makers: tuple[Callable[[int], HeadResult], ...], row: int
+    ) -> Heads:
+        """Answers that are made when they are asked for: few programs look at all of them."""
+        heads = cls.__new__(cls)
+        heads._set(names, [None] * len(names), makers, row)
+        return heads
+
+    def _set(
+        self,
+        names: tuple[str, ...],
+        made: list[HeadResult | None],
+        makers: tuple[Callable[[int], HeadResult], ...],
+        row: int,
+    ) -> None:
+        object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_made", made)
+        object.__setattr__(self, "_makers", makers)
+        object.__setattr__(self, "_row", row)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Heads is immutable; cannot set {name!r}")
 
+    def _at(self, index: int) -> HeadResult:
+        result = self._made[index]
+        if result is None:
+            result = self._made[index] = self._makers[index](self._row)
+        return result
+
+    @property
+    def _results(self) -> tuple[HeadResult, ...]:
+        return tuple(map(self._at, range(len(self._names))))
+
     def __getitem__(self, name: str) -> HeadResult:
-        for result in self._results:
-            if result.name == name:
-                return result
-        raise KeyError(name)
+        if name not in self._names:
+            raise KeyError(name)
+        return self._at(self._names.index(name))
 
     def __iter__(self) -> Iterator[str]:
-        return (result.name for result in self._results)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._results)
+        return len(self._names)
 
     def __eq__(self, other: object) -> bool:
         return self._results == other._results if isinstance(other, Heads) else NotImplemented
@@ -209,7 +242,7 @@ class PrimaryAnswer:
 
     @property
     def _primary(self) -> HeadResult:
-        return self.heads._results[0]
+        return self.heads._at(0)
 
     @property
     def emotions(self) -> tuple[Label, ...]:

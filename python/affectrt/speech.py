@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import _core
 from .errors import InputError
 from .loaded import LoadedModel
-from .model import Progress, label_results
+from .model import LabelScores, Progress
 from .results import HeadResult, Heads
 from .sounds import Clip, SoundLike, check_sounds, clip_of, clips_of, is_one_sound
 from .speech_results import SpeechResult, SpeechWindow
@@ -296,7 +296,8 @@ class SpeechModel(LoadedModel):
         by_head: list[list[HeadResult]] = []
         for index, one in zip(heads, scores, strict=True):
             info, labels = self._info.heads[index], self._labels[index]
-            results = label_results(info, labels, one)
+            answers = LabelScores(info, labels, one)
+            results = [answers.answer(row) for row in range(len(one.scores))]
             if index in allowed:
                 names = {info.labels[i] for i in allowed[index]}
                 results = [_without_others(result, names) for result in results]

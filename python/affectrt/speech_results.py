@@ -30,12 +30,12 @@ class SpeechWindow:
     @property
     def emotions(self) -> tuple[Label, ...]:
         """All labels of the primary head, highest score first."""
-        return self.heads._results[0].labels
+        return self.heads._at(0).labels
 
     @property
     def decided(self) -> tuple[str, ...]:
         """The labels that belong to the answer of the primary head, highest score first."""
-        return self.heads._results[0].decided
+        return self.heads._at(0).decided
 
     def to_dict(self) -> dict[str, Any]:
         record: dict[str, Any] = {"start_s": self.start_s, "end_s": self.end_s}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import _core
 from .errors import InputError
 from .features import _rate, mono
-from .model import label_results
+from .model import LabelScores
 from .results import HeadResult, Heads, Label
 from .vad import SegmentOptions
 
@@ -126,7 +126,7 @@ class SegmentReader:
 
     def __call__(self, core: _core.SpeechSegment) -> Segment:
         results = tuple(
-            label_results(info, labels, scores)[0]
+            LabelScores(info, labels, scores).answer(0)
             for (info, labels), scores in zip(self._heads, core.heads, strict=True)
         )
         names = self._heads[0][0].labels
