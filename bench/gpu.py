@@ -1,7 +1,8 @@
 """What affectrt does on a GPU: checks and times, for a machine that has one.
 
     python -m bench.gpu [--parts machine,features,...] [--model FILE.affect ...] [--checkpoint DIR]
-                        [--texts FILE] [--test-cuda PROGRAM] [--seconds N] [--out FOLDER]
+                        [--texts FILE] [--test-cuda PROGRAM] [--rtx-model FILE.affect]
+                        [--seconds N] [--out FOLDER]
 
 Each part runs in a process of its own with a time limit; one that fails or hangs leaves the others
 alone, and its last words stand in the result. `gpu.json` and `gpu.md` are written after each part.
@@ -23,16 +24,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import gpu_feature_times, gpu_features, gpu_graph
+from . import gpu_feature_times, gpu_features, gpu_graph, gpu_rtx
 from .report import write_results
 from .timing import PACKAGES, ROOT, versions
 
 Facts = dict[str, Any]
 
 
-def _output(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    return (done.stdout + done.stderr).strip()
+def _output(*command: str, limit: float = 60) -> tuple[bool, str]:
+    """Whether a program ended well, and what it wrote."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return False, f"stopped after {limit:.0f} s"
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
 def machine_facts(_: argparse.Namespace) -> Facts:
@@ -42,7 +47,7 @@ def machine_facts(_: argparse.Namespace) -> Facts:
     }
     query = "name,driver_version,compute_cap,memory.total,clocks.sm,clocks.mem,temperature.gpu"
     if shutil.which("nvidia-smi"):
-        facts["gpu"] = _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader")
+        facts["gpu"] = _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader")[1]
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             facts["cpu"] = f"{line.partition(':')[2].strip()}, {os.cpu_count()} CPUs"
@@ -60,12 +65,17 @@ def sanitizer(arguments: argparse.Namespace) -> Facts:
     tool = shutil.which("compute-sanitizer")
     if not program or not tool:
         return {"left out": "needs --test-cuda and compute-sanitizer"}
-    facts: Facts = {"alone": _verdict(_output(program))}
+    passed, said = _output(program)
+    facts: Facts = {"alone": _verdict(said)}
     for name in ("memcheck", "racecheck", "initcheck", "synccheck"):
         start = time.perf_counter()
-        facts[name] = _verdict(_output(tool, "--tool", name, program, "-tc=a GPU's*"))
+        clean, said = _output(
+            tool, "--tool", name, "--error-exitcode", "9", program, "-tc=a GPU's*", limit=25
+        )
+        passed = passed and clean
+        facts[name] = _verdict(said)
         facts[f"{name}_s"] = round(time.perf_counter() - start, 1)
-    return facts
+    return facts | {"passed": passed}
 
 
 def _verdict(output: str) -> str:
@@ -81,14 +91,16 @@ PARTS: dict[str, tuple[Callable[[argparse.Namespace], Facts], float]] = {
     "machine": (machine_facts, 90),
     "features": (gpu_features.equality, 100),
     "graph": (gpu_graph.agreement, 90),
-    "graph arrays": (gpu_graph.arrays, 60),
+    "graph arrays": (gpu_graph.arrays, 90),
     "streams": (gpu_features.streams, 60),
     "refusals": (gpu_features.refusals, 40),
     "graph refusals": (gpu_graph.refusals, 40),
-    "certificate": (gpu_graph.certificate, 60),
-    "feature times": (gpu_feature_times.times, 60),
-    "graph times": (gpu_graph.times, 60),
-    "sanitizer": (sanitizer, 90),
+    "certificate": (gpu_graph.certificate, 90),
+    "feature times": (gpu_feature_times.times, 90),
+    "graph times": (gpu_graph.times, 120),
+    "torch times": (gpu_graph.torch_times, 90),
+    "tensorrt-rtx": (gpu_rtx.engines, 60),
+    "sanitizer": (sanitizer, 120),
 }
 
 
@@ -108,7 +120,7 @@ def _run_part(name: str, limit: float, given: list[str]) -> Facts:
                 process.wait()
                 ended = f"stopped after {limit:.0f} s"
             log.seek(0)
-            words = log.read()[-1500:]
+            words = log.read()[-4000:]
         facts: Facts = json.loads(result.read_text("utf-8")) if result.is_file() else {}
         if not result.is_file() or "passed" not in facts:
             facts |= {"passed": False, "ended": ended, "last words": words}
@@ -145,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", help="that of the first --model")
     parser.add_argument("--texts", help="a file, a text a line")
     parser.add_argument("--test-cuda", help="the program tests/cpp/test_cuda, built with CUDA")
+    parser.add_argument("--rtx-model", help="a file exported with --tensorrt")
     parser.add_argument("--seconds", type=float, default=300, help="no part begins after this")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     parser.add_argument("--part", help=argparse.SUPPRESS)
@@ -161,7 +174,7 @@ def main() -> int:
         arguments.result.write_text(json.dumps(facts), encoding="utf-8")
         return 0
     given = [part for model in arguments.model for part in ("--model", model)]
-    for option in ("checkpoint", "texts", "test_cuda"):
+    for option in ("checkpoint", "texts", "test_cuda", "rtx_model"):
         value = getattr(arguments, option)
         given += [f"--{option.replace('_', '-')}", value] if value else []
     names = [name.strip() for name in arguments.parts.split(",")]

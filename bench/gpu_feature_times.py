@@ -138,6 +138,7 @@ def times(_: argparse.Namespace) -> Facts:
                 "max difference": float(apart.abs().max()),
                 "quantile .999": float(np.quantile(apart.abs().cpu().numpy()[:2], 0.999)),
             }
+            print(name, clips, facts[f"{name}, {clips} x 30 s"], flush=True)
             if facts[f"{name}, {clips} x 30 s"]["quantile .999"] > tolerance:
                 facts["passed"] = False
     return facts

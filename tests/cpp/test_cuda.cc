@@ -101,35 +101,37 @@ TEST_CASE("fbanks and MFCCs, every radix and kind of frame") {
 
 // What only a machine with a GPU runs whole.
 TEST_CASE("a GPU's features are the CPU's to the bit, or the reason is told") {
-  const FrameFeatures features(whisper_settings(80));
+  using Layout = FrameFeatures::Layout;
   const int64_t samples = 16000;
-  const int64_t total = 20000;
-  const int64_t frames = features.frame_count(total);
-  std::vector<float> clips = noise(static_cast<size_t>(2 * samples));
-  const size_t values = static_cast<size_t>(frames) * features.columns();
-  std::vector<float> made(2 * values);
-  try {
-    const CudaFrameFeatures device_features(features, 0);
-    const CudaBuffer in(0, clips.size() * sizeof(float));
-    const CudaBuffer out(0, made.size() * sizeof(float));
-    cuda_copy(in.data(), clips.data(), clips.size() * sizeof(float), 0);
-    device_features.compute(static_cast<const float*>(in.data()), 2, samples, total, frames,
-                            FrameFeatures::Layout::kFeatureMajor, true,
-                            static_cast<float*>(out.data()));
-    cuda_copy(made.data(), out.data(), made.size() * sizeof(float), 0);
-  } catch (const Error& error) {
-    const bool unsupported = error.kind() == ErrorKind::kUnsupported;
-    CHECK(unsupported == !CudaFrameFeatures::built());
-    CHECK(std::string(error.what()).find(unsupported ? "AFFECTRT_CUDA=ON" : "CUDA: ") !=
-          std::string::npos);
-    return;
-  }
-  for (size_t clip = 0; clip < 2; ++clip) {
-    std::vector<float> expected(values);
-    const float top =
-        features.compute({&clips[clip * samples], 0, samples, total}, 0, frames,
-                         FrameFeatures::Layout::kFeatureMajor, expected.data(), nullptr);
-    normalise_log_mel(expected.data(), values, top);
-    for (size_t i = 0; i < values; ++i) REQUIRE(made[clip * values + i] == expected[i]);
+  const std::vector<float> clips = noise(static_cast<size_t>(2 * samples));
+  for (const bool log_mel : {true, false}) {
+    const FrameFeatures features(log_mel ? whisper_settings(80) : kaldi_settings(KaldiOptions()));
+    const int64_t total = log_mel ? 20000 : samples;
+    const Layout layout = log_mel ? Layout::kFeatureMajor : Layout::kFrameMajor;
+    const int64_t frames = features.frame_count(total);
+    const size_t values = static_cast<size_t>(frames) * features.columns();
+    std::vector<float> made(2 * values);
+    try {
+      const CudaFrameFeatures device_features(features, 0);
+      const CudaBuffer in(0, clips.size() * sizeof(float));
+      const CudaBuffer out(0, made.size() * sizeof(float));
+      cuda_copy(in.data(), clips.data(), clips.size() * sizeof(float), 0);
+      device_features.compute(static_cast<const float*>(in.data()), 2, samples, total, frames,
+                              layout, log_mel, static_cast<float*>(out.data()));
+      cuda_copy(made.data(), out.data(), made.size() * sizeof(float), 0);
+    } catch (const Error& error) {
+      const bool unsupported = error.kind() == ErrorKind::kUnsupported;
+      CHECK(unsupported == !CudaFrameFeatures::built());
+      CHECK(std::string(error.what()).find(unsupported ? "AFFECTRT_CUDA=ON" : "CUDA: ") !=
+            std::string::npos);
+      return;
+    }
+    for (size_t clip = 0; clip < 2; ++clip) {
+      std::vector<float> expected(values);
+      const float top = features.compute({&clips[clip * samples], 0, samples, total}, 0, frames,
+                                         layout, expected.data(), nullptr);
+      if (log_mel) normalise_log_mel(expected.data(), values, top);
+      for (size_t i = 0; i < values; ++i) REQUIRE(made[clip * values + i] == expected[i]);
+    }
   }
 }
