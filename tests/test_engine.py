@@ -447,6 +447,28 @@ def test_python_onnxruntime_may_live_in_the_same_process(build: Build) -> None:
         assert np.abs(logits(model, ["w1 w2"]) - theirs).max() < 1e-5
 
 
+def test_a_provider_is_refused_where_another_onnxruntime_is_its_bridge(tmp_path: Path) -> None:
+    """Seen on a GPU: the provider called into the wrong one, and the process ended."""
+    if sys.platform != "linux":
+        pytest.skip("reads the list of loaded libraries")
+    folder = write_model(tmp_path / "model", graph_bytes())
+    copy = shutil.copy(LIBRARY, tmp_path)
+    output = run_script(
+        f"""
+        import onnxruntime
+        from affectrt import _core, errors
+        for library in ({str(copy)!r}, {LIBRARY!r}):
+            try:
+                _core.Model.load({str(folder)!r}, onnxruntime_library=library,
+                                 providers=["CUDAExecutionProvider"])
+            except errors.BackendError as error:
+                print("another ONNX Runtime" in str(error))
+        print(_core.Model.load({str(folder)!r}, onnxruntime_library={str(copy)!r}).backend_name)
+        """
+    )
+    assert output.split() == ["True", "False", "onnxruntime"]
+
+
 def test_models_come_and_go_without_growing(tmp_path: Path) -> None:
     """Threads, descriptors and memory of models that were dropped are gone."""
     if sys.platform != "linux":

@@ -8,6 +8,9 @@
 #if !defined(__EMSCRIPTEN__)
 #include <dlfcn.h>
 #endif
+#if defined(__linux__)
+#include <link.h>
+#endif
 
 namespace affectrt {
 
@@ -33,6 +36,20 @@ void* open_library(const std::string& path, std::string* reason) {
 
 void* library_symbol(void* library, const char* name) { return ::dlsym(library, name); }
 #endif
+
+std::string loaded_library(const char* name) {
+  std::string path;
+#if defined(__linux__)
+  void* library = ::dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+  if (library == nullptr) return path;
+  link_map* entry = nullptr;
+  if (::dlinfo(library, RTLD_DI_LINKMAP, &entry) == 0) path = canonical_path(entry->l_name);
+  ::dlclose(library);
+#else
+  (void)name;
+#endif
+  return path;
+}
 
 std::string canonical_path(const std::string& path) {
   char resolved[PATH_MAX];

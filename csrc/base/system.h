@@ -16,6 +16,10 @@ void* open_library(const std::string& path, std::string* reason);
 // Null where the library has no such symbol.
 void* library_symbol(void* library, const char* name);
 
+// The path of a library of that file name that this process has loaded, whoever did; "" where none
+// is, or the system does not tell.
+std::string loaded_library(const char* name);
+
 // Without links and "..", where the file exists; the path itself otherwise.
 std::string canonical_path(const std::string& path);
 

@@ -18,6 +18,8 @@ void* library_symbol(void* library, const char* name) {
   return reinterpret_cast<void*>(::GetProcAddress(static_cast<HMODULE>(library), name));
 }
 
+std::string loaded_library(const char* /*name*/) { return ""; }
+
 std::string canonical_path(const std::string& path) {
   char resolved[MAX_PATH];
   return ::_fullpath(resolved, path.c_str(), sizeof resolved) != nullptr ? std::string(resolved)

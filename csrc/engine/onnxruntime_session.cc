@@ -125,12 +125,27 @@ void append_provider(const OnnxRuntimeLibrary& library, ort::SessionOptions* opt
   library.check(status, doing);
 }
 
+// A provider in a library of its own finds its way back through libonnxruntime_providers_shared, of
+// which a process has but one: that of another ONNX Runtime, such as Python's, would send it there,
+// and the process would end.
+void refuse_another_bridge(const OnnxRuntimeLibrary& library, const std::string& provider) {
+  const auto folder = [](const std::string& path) { return path.substr(0, path.rfind('/') + 1); };
+  const std::string bridge = loaded_library("libonnxruntime_providers_shared.so");
+  if (bridge.empty() || folder(bridge) == folder(loaded_library(library.path().c_str()))) return;
+  throw Error(ErrorKind::kBackend,
+              "execution provider '" + provider + "' of " + library.describe() +
+                  ": another ONNX Runtime in this process has '" + bridge +
+                  "', which the provider would call; let both be the same installation, or keep "
+                  "them in processes of their own");
+}
+
 void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* options,
                       const std::vector<std::string>& wanted) {
   if (wanted.empty()) return;
   const std::vector<std::string> offered = library.providers();
   for (const std::string& text : wanted) {
     const std::string name = parse_provider(text).name;
+    if (name == kCuda || name == kTensorRt) refuse_another_bridge(library, text);
     if (std::find(offered.begin(), offered.end(), name) == offered.end()) {
       throw Error(ErrorKind::kBackend, "no execution provider '" + name + "' in " +
                                            library.describe() + "; this build offers " +
