@@ -13,6 +13,7 @@ from typing import Any
 import conversation_model as cm
 import numpy as np
 import pytest
+from c_conversation import CConversation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,16 +138,14 @@ def test_a_turn_says_what_the_model_has(model: Model) -> None:
 
 
 def test_python_and_c_tell_the_same(model: Model, without_context: Model) -> None:
-    """The JSON that the C interface gives is Turn.to_dict()."""
     for one in (model, without_context):
         conversation = one.conversation()
-        before = conversation._before()
-        answers = conversation._core.add([("A", "I lost it 日", "fear"), ("B", "so sad", None)])
-        turns = []
-        for answer in answers:
-            turns.append(conversation._made(before, answer, None, None))
-            before = list(turns[-1].arc)
-        assert [json.loads(answer.json) for answer in answers] == dicts(turns)
+        turns = [conversation.add("A", "I lost it 日", emotion="fear")]
+        turns.append(conversation.add("B", "so sad"))
+        in_c = CConversation(one.info.path)
+        said = [("A", "I lost it 日", "fear", None), ("B", "so sad", None, None)]
+        assert in_c.add(said) == dicts(turns)
+        assert in_c.state() == conversation.to_json()
 
 
 def test_a_model_without_context_answers_as_alone(without_context: Model) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import speech_packs
+from c_conversation import CConversation
 
 import affectrt
 from affectrt import Conversation, Model, SpeechModel
@@ -84,6 +85,15 @@ def test_words_and_voice_are_fused_and_either_may_be_missing(
         conversation.explain(2)
     assert conversation.explain(1).words
     assert conversation.reply_emotion("Tom").labels
+
+
+def test_c_says_the_same(model: Model, speech: SpeechModel) -> None:
+    conversation = model.conversation(speech=speech)
+    expected = [add(conversation, turn).to_dict() for turn in TURNS]
+    in_c = CConversation(model.info.path, speech.info.path)
+    assert in_c.add([(who, text, None, audio) for who, text, audio in TURNS], RATE) == expected
+    assert in_c.arc() == [point.to_dict() for point in conversation.arc]
+    assert in_c.state() == conversation.to_json()
 
 
 def test_saved_and_loaded_in_between_is_the_same(model: Model, speech: SpeechModel) -> None:
@@ -189,7 +199,7 @@ def test_states_of_other_models_and_damaged_ones_are_refused(
     conversation = model.conversation(speech=speech)
     conversation.add("Maya", audio=(voice(1), RATE))
     state = json.loads(conversation.to_json())
-    with pytest.raises(InputError, match="held with a speech model; give it as speech="):
+    with pytest.raises(InputError, match="held with the speech model 'speech', which is needed"):
         Conversation.from_json(model, json.dumps(state))
     for path, value in (
         (("model", "sha256"), "0"),

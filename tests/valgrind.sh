@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 cmake --preset dev
 cmake --build --preset dev --target affectrt affectrt_tiny_model test_capi test_capi_load test_capi_hpp \
-  test_capi_sound test_capi_speech_stream
+  test_capi_sound test_capi_speech_stream test_capi_spoken
 capi=build/dev/tests/capi
 out=build/valgrind
 mkdir -p "$out"
@@ -19,7 +19,7 @@ check() {
 for test in capi capi_load capi_hpp; do
   check "$capi/test_$test" "$capi/tiny.affect"
 done
-for test in capi_sound capi_speech_stream; do
+for test in capi_sound capi_speech_stream capi_spoken; do
   check "$capi/test_$test" "$capi/tiny.affect" "$capi/tiny_speech.affect"
 done
 

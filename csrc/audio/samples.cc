@@ -119,9 +119,10 @@ void check_samples(const float* samples, size_t count, const std::string& origin
   }
 }
 
-void check_sample_rate(int64_t sample_rate) {
+void check_sample_rate(int64_t sample_rate, const std::string& name) {
   if (sample_rate >= 8000 && sample_rate <= 192000) return;
-  throw Error(ErrorKind::kInput, "sample rate " + std::to_string(sample_rate) +
+  throw Error(ErrorKind::kInput, (name.empty() ? "" : name + ": ") + "sample rate " +
+                                     std::to_string(sample_rate) +
                                      " Hz is not done; 8000 to 192000 Hz is");
 }
 

@@ -25,7 +25,7 @@ void mix_samples(SampleFormat format, const uint8_t* bytes, size_t frames, size_
 void check_samples(const float* samples, size_t count, const std::string& origin);
 
 // 8000..192000, else Error(kInput).
-void check_sample_rate(int64_t sample_rate);
+void check_sample_rate(int64_t sample_rate, const std::string& name = "");
 
 // out = (x - mean) / sqrt(variance + 1e-7), mean and variance of the whole clip: the input of
 // wav2vec 2.0, HuBERT and WavLM with `do_normalize`. out may be samples.

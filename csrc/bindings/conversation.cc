@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,14 +49,19 @@ py::tuple make_pass(const Tokenizer& tokenizer, const std::string& text,
 
 // ------------------------------------------------------------------------------------------ turns
 
-// Turns as (speaker, text, emotion or None), with what keeps their characters alive.
+// Turns as (speaker, text, emotion or None), or with the shares of a voice or None behind these,
+// where the text may be None, too; with what keeps their characters alive.
 class Turns {
  public:
   void add(const py::tuple& turn, size_t first) {
     const std::string where = "turn at " + std::to_string(turns_.size());
     NewTurn made;
     made.speaker = utf8_view(turn[first], where + ": its speaker");
-    made.text = utf8_view(turn[first + 1], where + ": its text");
+    if (turn.size() > first + 3 && !turn[first + 3].is_none()) {
+      made.voice = &voices_.emplace_back(turn[first + 3].cast<FamilyShares>());
+    }
+    made.has_words = made.voice == nullptr || !turn[first + 1].is_none();
+    if (made.has_words) made.text = utf8_view(turn[first + 1], where + ": its text");
     if (!turn[first + 2].is_none())
       made.emotion = utf8_view(turn[first + 2], where + ": its emotion");
     owners_.push_back(turn);
@@ -65,6 +71,7 @@ class Turns {
 
  private:
   std::vector<py::object> owners_;
+  std::deque<FamilyShares> voices_;
   std::vector<NewTurn> turns_;
 };
 
@@ -74,13 +81,14 @@ Turns turns_of(const std::vector<py::tuple>& list) {
   return turns;
 }
 
-// (turn, emotion or None, score, valence or None, mix or None)
+// (turn, emotion or None, score, valence or None, mix or None, whether words were fused, and a
+// voice)
 py::tuple point_tuple(const ConversationPlan& plan, const ArcPoint& point) {
   const py::object none = py::none();
-  const bool has_mood = plan.mood.has_value();
-  return py::make_tuple(point.turn, has_mood ? py::cast(plan.label_of(point)) : none, point.score,
-                        has_mood || plan.vad ? py::cast(point.valence) : none,
-                        has_mood ? py::cast(point.mix) : none);
+  const bool has_emotion = plan.has_emotion(point);
+  return py::make_tuple(point.turn, has_emotion ? py::cast(plan.emotion_of(point)) : none,
+                        point.score, plan.has_valence(point) ? py::cast(point.valence) : none,
+                        has_emotion ? py::cast(point.mix) : none, point.of_words, point.of_voice);
 }
 
 struct PyTurnAnswer {
@@ -91,12 +99,10 @@ struct PyTurnAnswer {
   py::object point;
   py::object causes;
   py::object prediction;
-  std::string json;
 };
 
 PyTurnAnswer to_python(const ConversationPlan& plan, TurnAnswer answer) {
   PyTurnAnswer made;
-  made.json = turn_json(plan, answer);
   made.speaker = std::move(answer.speaker);
   made.text = std::move(answer.text);
   made.is_reply = answer.is_reply;
@@ -140,7 +146,7 @@ std::vector<PyTurnAnswer> add(Conversation& to, const std::vector<py::tuple>& li
   return added(additions, progress, embeddings);
 }
 
-// Of many: (conversation, speaker, text, emotion or None).
+// Of many: (conversation, speaker, text, emotion or None), with a voice behind or not.
 std::vector<PyTurnAnswer> add_turns(const std::vector<py::tuple>& list, const py::object& progress,
                                     bool embeddings) {
   Turns turns;
@@ -198,25 +204,26 @@ void bind_conversation(py::module_& m) {
       .def_readonly("told_emotion", &PyTurnAnswer::told_emotion)
       .def_readonly("point", &PyTurnAnswer::point)
       .def_readonly("causes", &PyTurnAnswer::causes)
-      .def_readonly("prediction", &PyTurnAnswer::prediction)
-      .def_readonly("json", &PyTurnAnswer::json);
+      .def_readonly("prediction", &PyTurnAnswer::prediction);
 
   py::class_<Conversation>(m, "Conversation", py::is_final())
       .def_static(
           "create",
           [](const std::shared_ptr<Model>& model, int32_t max_turns,
-             const std::vector<int32_t>& heads) {
-            return as_call([&] { return Conversation::create(model, {max_turns, heads}); });
+             const std::vector<int32_t>& heads, const std::shared_ptr<SpeechModel>& speech) {
+            return as_call([&] { return Conversation::create(model, {max_turns, heads, speech}); });
           },
-          py::arg("model"), py::arg("max_turns"), py::arg("heads"))
+          py::arg("model"), py::arg("max_turns"), py::arg("heads"), py::arg("speech") = nullptr)
       .def_static(
           "restore",
-          [](const std::shared_ptr<Model>& model, const py::object& state) {
+          [](const std::shared_ptr<Model>& model, const py::object& state,
+             const std::shared_ptr<SpeechModel>& speech) {
             return as_call([&] {
-              return Conversation::restore(model, utf8_view(state, "the saved conversation"));
+              return Conversation::restore(model, utf8_view(state, "the saved conversation"),
+                                           speech);
             });
           },
-          py::arg("model"), py::arg("state"))
+          py::arg("model"), py::arg("state"), py::arg("speech") = nullptr)
       .def(
           "add",
           [](Conversation& to, const std::vector<py::tuple>& turns, const py::object& progress,

@@ -453,7 +453,7 @@ void bind_model(py::module_& m) {
           py::arg("head"), py::arg("logits"))
       .def_property_readonly(
           "identity",
-          [](const Model& model) { return as_call([&] { return identity_of(model); }); })
+          [](const Model& model) { return as_call([&] { return identity_of(model.bundle()); }); })
       .def_property_readonly("manifest_json",
                              [](const Model& model) { return manifest_json(model.manifest()); })
       .def_property_readonly("raw_manifest",

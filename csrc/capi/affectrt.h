@@ -1,13 +1,10 @@
-/* affectrt: emotion, cause and empathy models on the device, for programs in C and all that calls
- * C.
+/* affectrt: emotion, cause and empathy models on the device, for programs that call C.
  *
- * Ownership. A handle that a function hands out (affectrt_model, affectrt_result,
- *   affectrt_conversation, affectrt_speech_stream, affectrt_tokenizer, affectrt_encoding) is the
- *   caller's, who gives it back to the matching *_destroy, in any order; destroying NULL does
- * nothing. Pointers that a function fills into a struct (names, labels, scores, ids) belong to the
- * handle that was asked: they live as long as it does and what they point to never changes, but for
- * segments of a stream. What the caller passes is read during the call and not kept, but for the
- * bytes of affectrt_model_load_memory().
+ * Ownership. A handle that a function hands out is the caller's, who gives it back to the matching
+ *   *_destroy, in any order; destroying NULL does nothing. Pointers that a function fills into a
+ *   struct (names, labels, scores, ids) belong to the handle that was asked: they live as long as
+ *   it does and what they point to never changes, but for segments of a stream. What the caller
+ *   passes is read during the call, and only the bytes of affectrt_model_load_memory() are kept.
  *
  * Threads. Every function may be called from any number of threads at once, on the same handle,
  *   too; only *_destroy must be the last call on its handle, with no other in progress, and a
@@ -25,9 +22,8 @@
  *   unloaded, and ORT_DISABLE_TELEMETRY=1 is set in the environment unless the variable is there).
  *   A pointer that is neither NULL nor valid is the caller's bug and is not found.
  *
- * Text. UTF-8 with a length, so that a NUL may stand in it; the length AFFECTRT_NUL_TERMINATED
- *   stands for strlen(). Ill-formed UTF-8 is AFFECTRT_INPUT. Strings of the library are UTF-8 and
- *   end in NUL.
+ * Text. UTF-8 with a length, so that a NUL may stand in it; AFFECTRT_NUL_TERMINATED: strlen().
+ *   Ill-formed UTF-8 is AFFECTRT_INPUT. Strings of the library are UTF-8 and end in NUL.
  *
  * Growth. Structs that begin with struct_size may get more fields at their end: set it to sizeof
  *   the struct, as the *_INIT macros do, and zero what you do not use; zero is the default of every
@@ -42,7 +38,7 @@
 
 #define AFFECTRT_VERSION "0.1.0"
 #define AFFECTRT_ABI_MAJOR 1
-#define AFFECTRT_ABI_MINOR 3
+#define AFFECTRT_ABI_MINOR 4
 
 #if defined(_WIN32) && defined(AFFECTRT_BUILDING)
 #define AFFECTRT_API __declspec(dllexport)
@@ -79,15 +75,13 @@ enum {
 
 /* "AFFECTRT_INPUT"; for a number that is no status "AFFECTRT_?". */
 AFFECTRT_API const char* affectrt_status_name(affectrt_status status) AFFECTRT_NOEXCEPT;
-/* What the last call on this thread that failed had to say, or ""; good until the next that fails.
- * At most 2047 bytes. */
+/* What the last failed call on this thread said, or ""; good until the next; at most 2047 bytes. */
 AFFECTRT_API const char* affectrt_last_error(void) AFFECTRT_NOEXCEPT;
 
 /* Of the library that is running, as opposed to the header: "0.1.0". */
 AFFECTRT_API const char* affectrt_version(void) AFFECTRT_NOEXCEPT;
-/* affectrt_check_abi(AFFECTRT_ABI_MAJOR, AFFECTRT_ABI_MINOR): AFFECTRT_UNSUPPORTED where the
- * library does not have all that this header declares. Worth a call where a library is opened by
- * name. */
+/* Of AFFECTRT_ABI_MAJOR, AFFECTRT_ABI_MINOR: AFFECTRT_UNSUPPORTED where the library does not have
+ * all that this header declares. Worth a call where a library is opened by name. */
 AFFECTRT_API affectrt_status affectrt_check_abi(int32_t major, int32_t minor) AFFECTRT_NOEXCEPT;
 
 /* -------------------------------------------------------------------------------------- model */
@@ -113,8 +107,7 @@ typedef struct affectrt_model_options {
 
 /* A `.affect` file of a text or a speech model, a directory made from one, or a Hugging Face ONNX
  * export. `options` may be NULL. The file is mapped: replace it by renaming, never rewrite it in
- * place while it is in use.
- */
+ * place while it is in use. */
 AFFECTRT_API affectrt_status affectrt_model_load_file(const char* path,
                                                       const affectrt_model_options* options,
                                                       affectrt_model** out) AFFECTRT_NOEXCEPT;
@@ -328,10 +321,9 @@ affectrt_model_predict(const affectrt_model* model, const affectrt_text* texts, 
                        const affectrt_buffers* buffers) AFFECTRT_NOEXCEPT;
 
 /* Where a label, or a word for an emotion, belongs in the map "goemotions" (28 emotions), "ekman"
- * (seven), "sentiment" or "families"; AFFECTRT_INPUT for another one. *mapped lives as long as the
- * library; NULL where nothing says. The probability that one of a group of labels holds is the sum
- * of their scores where labels exclude one another (AFFECTRT_SINGLE_LABEL, AFFECTRT_ORDINAL), else
- * 1 - prod(1 - score); the group is decided where one of its labels is. ABI 1.1. */
+ * (seven), "sentiment" or "families": *mapped lives as long as the library; NULL: nothing says. A
+ * group of labels holds with the sum of their scores where they exclude one another (_SINGLE_LABEL,
+ * _ORDINAL), else with 1 - prod(1 - score), and is decided where one of them is. ABI 1.1. */
 AFFECTRT_API affectrt_status affectrt_map_label(const char* map, const char* label,
                                                 const char** mapped) AFFECTRT_NOEXCEPT;
 
@@ -399,8 +391,12 @@ typedef struct affectrt_conversation_options {
   size_t num_heads;
   int32_t max_turns; /* that are remembered; 0: 200. Answers do not depend on it. */
   int32_t reserved;  /* 0 */
+  /* A speech model, or NULL, whose first head names emotions; it may be destroyed first. Turns may
+   * have sound then, and valence, mix and arc are of words and voice together. ABI 1.4. */
+  const affectrt_model* speech;
 } affectrt_conversation_options;
-#define AFFECTRT_CONVERSATION_OPTIONS_INIT {sizeof(affectrt_conversation_options), NULL, 0, 0, 0}
+#define AFFECTRT_CONVERSATION_OPTIONS_INIT \
+  {sizeof(affectrt_conversation_options), NULL, 0, 0, 0, NULL}
 
 /* The model may be destroyed first. `options` may be NULL. */
 AFFECTRT_API affectrt_status affectrt_conversation_create(
@@ -428,18 +424,27 @@ typedef struct affectrt_turn {
 AFFECTRT_API affectrt_status affectrt_conversation_add(const affectrt_turn* turns, size_t count,
                                                        const affectrt_analyse_options* options,
                                                        char** json) AFFECTRT_NOEXCEPT;
+/* The same with the sound of each turn, which has no `samples` where there is none; its text may be
+ * NULL where there is something to hear, and later turns see it as "...". Of a conversation with a
+ * speech model an object also has modalities, fused and, of what was heard, voice. ABI 1.4. */
+AFFECTRT_API affectrt_status affectrt_conversation_add_spoken(
+    const affectrt_turn* turns, const affectrt_sound* sounds, size_t count,
+    const affectrt_analyse_options* options, char** json) AFFECTRT_NOEXCEPT;
 
-/* The course of emotions over the turns that are remembered, as a JSON array: turn, emotion, score,
- * valence, mix. */
+/* The arc of the turns that are remembered, a JSON array: turn, emotion, score, valence, mix. */
 AFFECTRT_API affectrt_status affectrt_conversation_arc_json(
     const affectrt_conversation* conversation, char** json) AFFECTRT_NOEXCEPT;
-/* All that is remembered, the texts among it, and the conversation that it tells of, with the same
- * model file. AFFECTRT_INPUT where it is no such state or another model's. */
+/* All that is remembered, of voices the emotions and not the sound, and the conversation that it
+ * tells of. AFFECTRT_INPUT where it is no such state or that of another model file. */
 AFFECTRT_API affectrt_status affectrt_conversation_save(const affectrt_conversation* conversation,
                                                         char** json) AFFECTRT_NOEXCEPT;
 AFFECTRT_API affectrt_status
 affectrt_conversation_restore(const affectrt_model* model, const char* json, size_t size,
                               affectrt_conversation** out) AFFECTRT_NOEXCEPT;
+/* With a speech model, as of affectrt_conversation_options. ABI 1.4. */
+AFFECTRT_API affectrt_status affectrt_conversation_restore_spoken(
+    const affectrt_model* model, const affectrt_model* speech, const char* json, size_t size,
+    affectrt_conversation** out) AFFECTRT_NOEXCEPT;
 
 /* ---------------------------------------------------------------------------- streams of sound */
 
@@ -505,8 +510,7 @@ typedef struct affectrt_segments {
 
 /* The segments that `frames` samples of each channel complete, perhaps none; what *segments points
  * to is good until the next call with the stream. `frames` may be 0. NaN, infinities and what else
- * is AFFECTRT_INPUT leave the stream as it was; after any other failure it can only be destroyed.
- */
+ * is AFFECTRT_INPUT leave the stream as it was; after other failures it is to be destroyed. */
 AFFECTRT_API affectrt_status
 affectrt_speech_stream_feed(affectrt_speech_stream* stream, const void* samples, size_t frames,
                             affectrt_segments* segments) AFFECTRT_NOEXCEPT;
@@ -528,8 +532,7 @@ AFFECTRT_API void affectrt_tokenizer_destroy(affectrt_tokenizer* tokenizer) AFFE
 
 AFFECTRT_API affectrt_status affectrt_tokenizer_vocab_size(const affectrt_tokenizer* tokenizer,
                                                            size_t* size) AFFECTRT_NOEXCEPT;
-/* AFFECTRT_INPUT where there is no such token or id. *token has `size` bytes and no NUL behind
- * them. */
+/* AFFECTRT_INPUT where there is none. *token has `size` bytes and no NUL behind them. */
 AFFECTRT_API affectrt_status affectrt_tokenizer_token_to_id(const affectrt_tokenizer* tokenizer,
                                                             const char* token, size_t size,
                                                             uint32_t* id) AFFECTRT_NOEXCEPT;

@@ -401,46 +401,56 @@ class Model {
   detail::Handle<affectrt_model, affectrt_model_destroy> handle_;
 };
 
-// One turn; a view, so that the characters must outlive the call. `emotion` where it is known.
+// One turn; a view, so that the characters must outlive the call. `emotion` where it is known;
+// `sound` where the conversation has a speech model, and then `text` may be empty.
 struct Turn {
   std::string_view speaker;
   std::string_view text;
   const char* emotion = nullptr;
+  std::optional<Sound> sound = std::nullopt;
 };
 
 // Turns one after the other; one call at a time may use it.
 class Conversation {
  public:
   // `heads`: names of those that answer; none: all that judge a text or a turn.
+  // `speech`: a speech model, with which turns may have sound.
   explicit Conversation(const Model& model, int32_t max_turns = 0,
-                        const std::vector<std::string>& heads = {}) {
+                        const std::vector<std::string>& heads = {}, const Model* speech = nullptr) {
     std::vector<const char*> names;
     for (const std::string& name : heads) names.push_back(name.c_str());
     affectrt_conversation_options options = AFFECTRT_CONVERSATION_OPTIONS_INIT;
     options.heads = names.data();
     options.num_heads = names.size();
     options.max_turns = max_turns;
+    options.speech = speech == nullptr ? nullptr : speech->raw();
     affectrt_conversation* made = nullptr;
     detail::check(affectrt_conversation_create(model.raw(), &options, &made));
     handle_.reset(made);
   }
-  static Conversation restore(const Model& model, std::string_view json) {
+  static Conversation restore(const Model& model, std::string_view json,
+                              const Model* speech = nullptr) {
     affectrt_conversation* made = nullptr;
-    detail::check(affectrt_conversation_restore(model.raw(), json.empty() ? "" : json.data(),
-                                                json.size(), &made));
+    detail::check(affectrt_conversation_restore_spoken(
+        model.raw(), speech == nullptr ? nullptr : speech->raw(), json.empty() ? "" : json.data(),
+        json.size(), &made));
     return Conversation(made);
   }
 
   // A JSON array of one object a turn.
   std::string add(const std::vector<Turn>& turns) {
     std::vector<affectrt_turn> raw;
+    std::vector<affectrt_sound> sounds;
     for (const Turn& turn : turns) {
       const auto start = [](std::string_view view) { return view.empty() ? "" : view.data(); };
-      raw.push_back({handle_.get(), start(turn.speaker), turn.speaker.size(), start(turn.text),
+      const char* text = turn.sound && turn.text.empty() ? nullptr : start(turn.text);
+      raw.push_back({handle_.get(), start(turn.speaker), turn.speaker.size(), text,
                      turn.text.size(), turn.emotion});
+      sounds.push_back(turn.sound ? turn.sound->raw() : affectrt_sound{nullptr, 0, 0, 0});
     }
     char* json = nullptr;
-    detail::check(affectrt_conversation_add(raw.data(), raw.size(), nullptr, &json));
+    detail::check(
+        affectrt_conversation_add_spoken(raw.data(), sounds.data(), raw.size(), nullptr, &json));
     return detail::taken(json);
   }
   std::string add(std::string_view speaker, std::string_view text) {

@@ -27,7 +27,7 @@ AFFECTRT_ENDS_WITH(affectrt_matrices, labels);
 AFFECTRT_ENDS_WITH(affectrt_clip_info, num_windows);
 AFFECTRT_ENDS_WITH(affectrt_window, end_s);
 AFFECTRT_ENDS_WITH(affectrt_buffers, truncated);
-AFFECTRT_ENDS_WITH(affectrt_conversation_options, reserved);
+AFFECTRT_ENDS_WITH(affectrt_conversation_options, speech);
 AFFECTRT_ENDS_WITH(affectrt_encode_options, reserved);
 AFFECTRT_ENDS_WITH(affectrt_tokens, special_tokens);
 AFFECTRT_ENDS_WITH(affectrt_log_mel_options, pad_to_s);

@@ -8,6 +8,7 @@
 #include "audio/samples.h"
 #include "capi/call.h"
 #include "capi/handles.h"
+#include "capi/sounds.h"
 #include "runtime/speech_json.h"
 
 namespace affectrt {
@@ -16,48 +17,6 @@ namespace {
 constexpr size_t kFirstClip = sizeof(affectrt_clip_info);
 constexpr size_t kFirstWindow = sizeof(affectrt_window);
 constexpr int32_t kMostChannels = 64;
-
-// Clips of one channel: the caller's samples, or the mean over their channels.
-class Sounds {
- public:
-  Sounds(const affectrt_sound* sounds, size_t count) {
-    if (count > static_cast<size_t>(INT32_MAX)) {
-      throw Error(ErrorKind::kInput, std::to_string(count) + " sounds are too many at once");
-    }
-    if (count > 0) given(sounds, "sounds");
-    mixed_.reserve(count);
-    for (size_t i = 0; i < count; ++i) add(sounds[i], "sounds[" + std::to_string(i) + "]");
-  }
-  Sounds(const Sounds&) = delete;
-  Sounds& operator=(const Sounds&) = delete;
-
-  const std::vector<SoundView>& views() const { return views_; }
-
- private:
-  void add(const affectrt_sound& sound, const std::string& name) {
-    const int32_t channels = std::max(sound.channels, 1);
-    if (sound.channels < 0 || channels > kMostChannels) {
-      throw Error(ErrorKind::kInput, name + ".channels is " + std::to_string(sound.channels) +
-                                         "; 0 or 1 (one) to " + std::to_string(kMostChannels) +
-                                         " are possible");
-    }
-    if (sound.count > 0) given(sound.samples, (name + ".samples").c_str());
-    if (sound.sample_rate == 0) {
-      throw Error(ErrorKind::kInput, name + ".sample_rate is 0; 8000 to 192000 Hz are possible");
-    }
-    const float* samples = sound.samples;
-    if (channels > 1) {
-      std::vector<float>& mixed = mixed_.emplace_back(sound.count);
-      mix_samples(SampleFormat::kF32, reinterpret_cast<const uint8_t*>(samples), sound.count,
-                  static_cast<size_t>(channels), mixed.data());
-      samples = mixed.data();
-    }
-    views_.push_back({samples, sound.count, sound.sample_rate});
-  }
-
-  std::vector<std::vector<float>> mixed_;
-  std::vector<SoundView> views_;
-};
 
 SpeechPrediction predict(const SpeechModel& model, const affectrt_sound* sounds, size_t count,
                          const affectrt_analyse_options* given_options) {
@@ -68,7 +27,12 @@ SpeechPrediction predict(const SpeechModel& model, const affectrt_sound* sounds,
   }
   SpeechWanted wanted;
   wanted.progress = progress_of(options);
-  const Sounds clips(sounds, count);
+  if (count > static_cast<size_t>(INT32_MAX)) {
+    throw Error(ErrorKind::kInput, std::to_string(count) + " sounds are too many at once");
+  }
+  if (count > 0) given(sounds, "sounds");
+  Sounds clips;
+  for (size_t i = 0; i < count; ++i) clips.add(sounds[i], "sounds[" + std::to_string(i) + "]");
   return model.predict(clips.views(), wanted);
 }
 
@@ -83,6 +47,28 @@ const affectrt_result& of_sound(const affectrt_result* result, size_t row) {
 }
 
 }  // namespace
+
+void Sounds::add(const affectrt_sound& sound, const std::string& name) {
+  const int32_t channels = std::max(sound.channels, 1);
+  if (sound.channels < 0 || channels > kMostChannels) {
+    throw Error(ErrorKind::kInput, name + ".channels is " + std::to_string(sound.channels) +
+                                       "; 0 or 1 (one) to " + std::to_string(kMostChannels) +
+                                       " are possible");
+  }
+  if (sound.count > 0) given(sound.samples, (name + ".samples").c_str());
+  if (sound.sample_rate == 0) {
+    throw Error(ErrorKind::kInput, name + ".sample_rate is 0; 8000 to 192000 Hz are possible");
+  }
+  const float* samples = sound.samples;
+  if (channels > 1) {
+    std::vector<float>& mixed = mixed_.emplace_back(sound.count);
+    mix_samples(SampleFormat::kF32, reinterpret_cast<const uint8_t*>(samples), sound.count,
+                static_cast<size_t>(channels), mixed.data());
+    samples = mixed.data();
+  }
+  views_.push_back({samples, sound.count, sound.sample_rate, name});
+}
+
 }  // namespace affectrt
 
 using namespace affectrt;

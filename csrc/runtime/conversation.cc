@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "runtime/conversation_voices.h"
 
 namespace affectrt {
 namespace {
@@ -13,6 +14,9 @@ namespace {
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\n\r\f\v") == std::string_view::npos;
 }
+
+// What passes read of a turn without words.
+constexpr std::string_view kUnheard = "...";
 
 // These say how a turn answers the one before it.
 bool judges_replies(const Head& head) {
@@ -24,7 +28,14 @@ size_t told_place(std::string_view emotion) {
                              kToldEmotions.begin());
 }
 
-void check_turn(const NewTurn& turn, const std::string& where) {
+// The turn as passes read it, where it is one that can be.
+NewTurn as_read(NewTurn turn, const std::string& where) {
+  if (!turn.has_words) {
+    if (turn.voice == nullptr)
+      throw Error(ErrorKind::kInput, where + " has neither words nor voice");
+    turn.text = kUnheard;
+    if (turn.emotion.empty()) turn.emotion = told_by(*turn.voice);
+  }
   const std::pair<std::string_view, const char*> parts[] = {{turn.speaker, "speaker"},
                                                             {turn.text, "text"}};
   for (const auto& [part, name] : parts) {
@@ -49,6 +60,7 @@ void check_turn(const NewTurn& turn, const std::string& where) {
     throw Error(ErrorKind::kInput, where + ": there is no emotion '" + printable(turn.emotion, 40) +
                                        "'; give one of: " + names);
   }
+  return turn;
 }
 
 }  // namespace
@@ -81,21 +93,28 @@ class Conversation::Batch {
       found->second.turns = to->before(to->turns_ + 1);
     }
     Chain& chain = found->second;
-    stage(addition.turn, &chain.turns, to->turns_ + static_cast<int64_t>(++chain.added));
+    const int64_t number = to->turns_ + static_cast<int64_t>(++chain.added);
+    if (addition.turn.voice != nullptr && to->speech_ == nullptr) {
+      throw Error(ErrorKind::kInput, "turn " + std::to_string(number) +
+                                         " has a voice, but the conversation has no speech model");
+    }
+    stage(addition.turn, &chain.turns, number);
     chain.turns.push_back(&staged_[places_.size() - 1]);
     to_.push_back(to);
   }
 
   // A turn after those of `chain`, with the number `number`.
   void stage(const NewTurn& turn, const std::vector<const PastTurn*>* chain, int64_t number) {
-    check_turn(turn, "turn " + std::to_string(number));
+    const NewTurn read = as_read(turn, "turn " + std::to_string(number));
     PastTurn& made = staged_[places_.size()];
-    made.speaker = turn.speaker;
-    made.text = turn.text;
+    made.speaker = read.speaker;
+    made.text = read.text;
     made.point.turn = number;
-    if (plan_.passes) made.tokens = turn_tokens(plan_.model().tokenizer(), turn.text);
+    if (read.voice != nullptr) made.voice = *read.voice;
+    made.has_words = read.has_words;
+    if (plan_.passes) made.tokens = turn_tokens(plan_.model().tokenizer(), read.text);
     places_.emplace_back(chain, chain->size());
-    told_.push_back(turn.emotion.empty() ? kUntold : told_place(turn.emotion));
+    told_.push_back(read.emotion.empty() ? kUntold : told_place(read.emotion));
   }
 
   Prediction predict(std::vector<int32_t> heads, bool embeddings = false) const {
@@ -200,7 +219,7 @@ class Conversation::Batch {
     TurnAnswer& made = answers_[i];
     const auto& [chain, k] = places_[i];
     made.speaker = turn.speaker;
-    made.text = turn.text;
+    if (turn.has_words) made.text = turn.text;
     made.is_reply = k > 0 && (*chain)[k - 1]->speaker != turn.speaker;
     made.prediction.token_counts = {all.token_counts[i]};
     made.prediction.truncated = {all.truncated[i]};
@@ -226,7 +245,7 @@ class Conversation::Batch {
       const float* own = all.embeddings.data() + i * width;
       made.prediction.embeddings.assign(own, own + width);
     }
-    made.point = turn.point;
+    made.point = to_[i]->point_of(turn);
     made.tells_causes = !plan_.cause_heads.empty() && told_[i] <= kNoEmotion;
   }
 
@@ -256,11 +275,13 @@ class Conversation::Batch {
       const HeadScores scores = row_of(all.heads[h], row);
       if (head.task == Task::kSpan && !scores.spans.empty()) {
         const TokenSpan& best = scores.spans.front();
-        pair.begin = best.begin;
-        pair.end = best.end;
-        pair.span_score = best.score;
-        pair.text = characters(candidate.text, static_cast<size_t>(best.begin),
-                               static_cast<size_t>(best.end));
+        if (candidate.has_words) {
+          pair.begin = best.begin;
+          pair.end = best.end;
+          pair.span_score = best.score;
+          pair.text = characters(candidate.text, static_cast<size_t>(best.begin),
+                                 static_cast<size_t>(best.end));
+        }
         if (judged) continue;
         pair.score = best.score;
         pair.decided = best.decided;
@@ -292,8 +313,9 @@ std::unique_ptr<Conversation> Conversation::create(std::shared_ptr<const Model> 
     throw Error(ErrorKind::kInput, "max_turns is " + std::to_string(options.max_turns) + "; 1 to " +
                                        std::to_string(kMostTurns) + " are possible");
   }
+  if (options.speech) check_hears_emotions(*options.speech);
   return std::unique_ptr<Conversation>(
-      new Conversation(ConversationPlan::make(std::move(model), options.heads), options.max_turns));
+      new Conversation(ConversationPlan::make(std::move(model), options.heads), options));
 }
 
 void Conversation::add(const std::vector<Addition>& additions,
@@ -318,7 +340,7 @@ HeadScores Conversation::expect(const Replier& replier, int32_t head,
   if (head < 0 || index >= heads.size() || heads[index].input != HeadInput::kReply) {
     throw Error(ErrorKind::kInput, "head " + std::to_string(head) + " does not judge replies");
   }
-  check_turn({replier.speaker, "reply", replier.emotion}, "the reply");
+  as_read({replier.speaker, "reply", replier.emotion}, "the reply");
   if (past_.empty()) {
     throw Error(ErrorKind::kInput, "nothing was said yet; add the turn that is replied to first");
   }
@@ -403,7 +425,7 @@ std::vector<ArcPoint> Conversation::arc(size_t most) const {
   const Use use(this);
   std::vector<ArcPoint> points;
   const size_t first = past_.size() - std::min(past_.size() - first_shown(), most);
-  for (size_t i = first; i < past_.size(); ++i) points.push_back(past_[i].point);
+  for (size_t i = first; i < past_.size(); ++i) points.push_back(point_of(past_[i]));
   return points;
 }
 
@@ -411,7 +433,8 @@ std::vector<Conversation::Said> Conversation::said() const {
   const Use use(this);
   std::vector<Said> turns;
   for (size_t i = first_shown(); i < past_.size(); ++i) {
-    turns.push_back({past_[i].point.turn, past_[i].speaker, past_[i].text});
+    const PastTurn& turn = past_[i];
+    turns.push_back({turn.point.turn, turn.speaker, turn.has_words ? turn.text : ""});
   }
   return turns;
 }

@@ -14,9 +14,14 @@
 #include "base/error.h"
 #include "runtime/model.h"
 #include "runtime/passes.h"
+#include "runtime/speech_model.h"
 #include "tasks/emotion_families.h"
 
 namespace affectrt {
+
+class JsonField;
+class JsonWriter;
+struct HeardTurn;
 
 constexpr int32_t kMostTurns = 1'000'000;
 
@@ -25,6 +30,9 @@ struct ConversationOptions {
   // said of new turns does not depend on it.
   int32_t max_turns = 200;
   std::vector<int32_t> heads;  // indices into manifest().heads; empty: all that judge turns
+  // With one, turns may have a voice, and the arc is of words and voice together. Its first head
+  // names emotions, else Error(kInput).
+  std::shared_ptr<const SpeechModel> speech = nullptr;
 };
 
 // A turn that is added. Views must outlive the call.
@@ -32,6 +40,10 @@ struct NewTurn {
   std::string_view speaker;
   std::string_view text;
   std::string_view emotion;  // one of kToldEmotions where it is known; "": as the model says
+  const FamilyShares* voice = nullptr;  // what was heard of it, as of voice_shares(); null: nothing
+  // False: there is a voice alone, and `text` counts for nothing. Later turns see that something
+  // was said, and causes are looked for in the light of the voice.
+  bool has_words = true;
 };
 
 // Whether an earlier turn, or the turn itself, caused the emotion of a turn.
@@ -54,11 +66,16 @@ struct ArcPoint {
   // which hardly ever leaves the middle of its range. 0 where there is neither.
   float valence = 0.0F;
   FamilyShares mix = {};
+  // What was fused, where there is a speech model: `emotion` is then an index into
+  // kEmotionFamilies, and the numbers are those of words and voice together.
+  bool of_words = false;
+  bool of_voice = false;
+  bool is_fused() const { return of_words || of_voice; }
 };
 
 struct TurnAnswer {
   std::string speaker;
-  std::string text;
+  std::string text;  // "" of a turn without words, of which `prediction` says nothing
   ArcPoint point;
   bool is_reply = false;          // the turn before was another speaker's
   bool tells_causes = false;      // whether causes could be looked for
@@ -76,10 +93,13 @@ class ConversationPlan {
 
   const Model& model() const { return *model_; }
   const std::vector<Head>& all_heads() const { return model_->manifest().heads; }
-  // Of a point of the arc; where there is a mood.
-  const std::string& label_of(const ArcPoint& point) const {
-    return all_heads()[static_cast<size_t>(heads[*mood])]
-        .labels[static_cast<size_t>(point.emotion)];
+  // Of a point of the arc: what it has an emotion and a mix, or a valence by.
+  bool has_emotion(const ArcPoint& point) const { return mood || point.is_fused(); }
+  bool has_valence(const ArcPoint& point) const { return vad || has_emotion(point); }
+  std::string_view emotion_of(const ArcPoint& point) const {
+    const auto emotion = static_cast<size_t>(point.emotion);
+    if (point.is_fused()) return kEmotionFamilies[emotion].name;
+    return all_heads()[static_cast<size_t>(heads[*mood])].labels[emotion];
   }
 
   std::vector<int32_t> heads;         // that answer for a turn
@@ -104,9 +124,11 @@ class Conversation {
   static std::unique_ptr<Conversation> create(std::shared_ptr<const Model> model,
                                               const ConversationOptions& options);
   // From state_json(). Throws Error(kInput) for what is no such state or is that of another model,
-  // and Error(kUnsupported) for one of a later version.
+  // and Error(kUnsupported) for one of a later version. `speech` as of ConversationOptions, needed
+  // where voices are remembered.
   static std::unique_ptr<Conversation> restore(std::shared_ptr<const Model> model,
-                                               std::string_view state);
+                                               std::string_view state,
+                                               std::shared_ptr<const SpeechModel> speech = nullptr);
 
   struct Addition {
     Conversation* to;
@@ -142,7 +164,7 @@ class Conversation {
   // Of the last `most` of the max_turns turns that are remembered, oldest first.
   std::vector<ArcPoint> arc(size_t most = SIZE_MAX) const;
   int64_t turns() const;  // that were added in all
-  // Who said what in the turns that are remembered, oldest first.
+  // Who said what in the turns that are remembered, oldest first; "" without words.
   struct Said {
     int64_t turn;
     std::string speaker;
@@ -152,13 +174,16 @@ class Conversation {
   std::string state_json() const;
   const ConversationPlan& plan() const { return *plan_; }
   int32_t max_turns() const { return max_turns_; }
+  const SpeechModel* speech() const { return speech_.get(); }  // or null
 
  private:
   struct PastTurn {
     std::string speaker;
-    std::string text;
+    std::string text;  // what passes read
     TurnTokens tokens;
-    ArcPoint point;
+    ArcPoint point;                     // of the words alone
+    std::optional<FamilyShares> voice;  // where one was heard
+    bool has_words = true;
   };
   // Holds a conversation for one call.
   class Use {
@@ -182,8 +207,11 @@ class Conversation {
   };
   class Batch;
 
-  Conversation(std::shared_ptr<const ConversationPlan> plan, int32_t max_turns)
-      : plan_(std::move(plan)), max_turns_(max_turns) {}
+  Conversation(std::shared_ptr<const ConversationPlan> plan, const ConversationOptions& options)
+      : plan_(std::move(plan)), speech_(options.speech), max_turns_(options.max_turns) {}
+  ArcPoint point_of(const PastTurn& turn) const;
+  void write_voices(JsonWriter* out) const;
+  void read_voices(const JsonField& root);
   std::vector<const PastTurn*> before(int64_t at) const;
   size_t kept_turns() const;
   size_t first_shown() const;
@@ -191,6 +219,7 @@ class Conversation {
   void forget_oldest() noexcept;
 
   std::shared_ptr<const ConversationPlan> plan_;
+  std::shared_ptr<const SpeechModel> speech_;
   int32_t max_turns_;
   int64_t turns_ = 0;
   std::vector<PastTurn> past_;  // oldest first
@@ -198,12 +227,14 @@ class Conversation {
 };
 
 // What tells models apart: 64 hexadecimal digits.
-std::string identity_of(const Model& model);
+std::string identity_of(const Bundle& bundle);
 
 // conv.arc() as a JSON array.
 std::string arc_json(const Conversation& conversation);
 
-// A turn's answer as a JSON object, with the keys of Turn.to_dict() in Python.
-std::string turn_json(const ConversationPlan& plan, const TurnAnswer& answer);
+// A turn's answer as a JSON object, with the keys of Turn.to_dict() in Python; `heard` where its
+// voice was.
+std::string turn_json(const ConversationPlan& plan, const TurnAnswer& answer,
+                      const HeardTurn* heard = nullptr);
 
 }  // namespace affectrt

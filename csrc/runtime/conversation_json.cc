@@ -7,8 +7,10 @@
 #include "base/sha256.h"
 #include "bundle/json_fields.h"
 #include "runtime/conversation.h"
+#include "runtime/conversation_voices.h"
 #include "runtime/json_writer.h"
 #include "runtime/model_json.h"
+#include "runtime/speech_json.h"
 
 namespace affectrt {
 namespace {
@@ -27,21 +29,10 @@ const Head* mood_head(const ConversationPlan& plan) {
   return &plan.all_heads()[static_cast<size_t>(plan.heads[*plan.mood])];
 }
 
-bool has_valence(const ConversationPlan& plan) { return plan.vad || plan.mood; }
-
-void write_mix(const FamilyShares& mix, JsonWriter* out) {
-  out->key("mix").begin('{');
-  for (size_t i = 0; i < kFamilies; ++i) {
-    out->key(kEmotionFamilies[i].name).number(double{mix[i]});
-  }
-  out->end('}');
-}
-
 void write_point(const ConversationPlan& plan, const ArcPoint& point, JsonWriter* out) {
-  if (has_valence(plan)) out->key("valence").number(double{point.valence});
-  const Head* mood = mood_head(plan);
-  if (mood == nullptr) return;
-  out->key("emotion").string(mood->labels[static_cast<size_t>(point.emotion)]);
+  if (plan.has_valence(point)) out->key("valence").number(double{point.valence});
+  if (!plan.has_emotion(point)) return;
+  out->key("emotion").string(plan.emotion_of(point));
   out->key("score").number(double{point.score});
   write_mix(point.mix, out);
 }
@@ -52,7 +43,7 @@ float unit(const JsonField& field, double least) {
 
 ArcPoint read_point(const ConversationPlan& plan, const JsonField& turn) {
   ArcPoint point;
-  if (has_valence(plan)) point.valence = unit(turn.at("valence"), -1.0);
+  if (plan.has_valence(point)) point.valence = unit(turn.at("valence"), -1.0);
   const Head* mood = mood_head(plan);
   if (mood == nullptr) return point;
   const JsonField emotion = turn.at("emotion");
@@ -61,10 +52,7 @@ ArcPoint read_point(const ConversationPlan& plan, const JsonField& turn) {
   if (label == mood->labels.end()) emotion.fail_value("a label of head '" + mood->name + "'");
   point.emotion = static_cast<int32_t>(label - mood->labels.begin());
   point.score = unit(turn.at("score"), 0.0);
-  const JsonField mix = turn.at("mix");
-  for (size_t i = 0; i < kFamilies; ++i) {
-    point.mix[i] = unit(mix.at(kEmotionFamilies[i].name), 0.0);
-  }
+  point.mix = read_mix(turn.at("mix"));
   return point;
 }
 
@@ -80,7 +68,7 @@ void check_origin(const Model& model, const JsonField& root) {
                             ErrorKind::kUnsupported);
   }
   const JsonField own = root.at("model");
-  if (!own.at("sha256").is(identity_of(model))) {
+  if (!own.at("sha256").is(identity_of(model.bundle()))) {
     own.fail("is '" + own.at("name").text(0, kMostTextBytes) +
              "' with other weights or labels than '" + model.manifest().name +
              "'; restore with the model that the conversation was held with");
@@ -101,10 +89,25 @@ std::vector<int32_t> read_heads(const Model& model, const JsonField& field) {
 
 }  // namespace
 
+void write_mix(const FamilyShares& mix, JsonWriter* out) {
+  out->key("mix").begin('{');
+  for (size_t i = 0; i < kFamilies; ++i) {
+    out->key(kEmotionFamilies[i].name).number(double{mix[i]});
+  }
+  out->end('}');
+}
+
+FamilyShares read_mix(const JsonField& mix) {
+  FamilyShares shares = {};
+  for (size_t i = 0; i < kFamilies; ++i) {
+    shares[i] = unit(mix.at(kEmotionFamilies[i].name), 0.0);
+  }
+  return shares;
+}
+
 // affectrt.json, which has the hashes of all else, or of a model without
 // one its small files and the sizes of the large ones.
-std::string identity_of(const Model& model) {
-  const Bundle& bundle = model.bundle();
+std::string identity_of(const Bundle& bundle) {
   if (!bundle.manifest().json.empty()) return sha256_hex(bytes_of(bundle.manifest().json));
   Sha256 hash;
   std::vector<std::string> names = bundle.names();
@@ -133,7 +136,7 @@ std::string Conversation::state_json() const {
   out.key("version").integer(kVersion);
   out.key("model").begin('{');
   out.key("name").string(model.manifest().name);
-  out.key("sha256").string(identity_of(model));
+  out.key("sha256").string(identity_of(model.bundle()));
   out.end('}');
   out.key("heads").begin('[');
   for (const int32_t head : plan_->heads) {
@@ -153,18 +156,21 @@ std::string Conversation::state_json() const {
     out.end('}');
   }
   out.end(']');
+  if (speech_) write_voices(&out);
   out.end('}');
   return out.take();
 }
 
 std::unique_ptr<Conversation> Conversation::restore(std::shared_ptr<const Model> model,
-                                                    std::string_view state) {
+                                                    std::string_view state,
+                                                    std::shared_ptr<const SpeechModel> speech) {
   const std::string origin = "the saved conversation";
   try {
     const JsonDocument document = parse_json(state, origin, ErrorKind::kInput);
     const JsonField root(document.root(), origin);
     check_origin(*model, root.object());
     ConversationOptions options;
+    options.speech = std::move(speech);
     options.max_turns = static_cast<int32_t>(root.at("max_turns").integer(1, kMostTurns));
     options.heads = read_heads(*model, root.at("heads"));
     std::unique_ptr<Conversation> made = create(std::move(model), options);
@@ -185,6 +191,7 @@ std::unique_ptr<Conversation> Conversation::restore(std::shared_ptr<const Model>
         turn.tokens = turn_tokens(made->plan_->model().tokenizer(), turn.text);
       made->past_.push_back(std::move(turn));
     }
+    made->read_voices(root);
     return made;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kModelFile) throw;
@@ -205,16 +212,24 @@ std::string arc_json(const Conversation& conversation) {
   return out.take();
 }
 
-std::string turn_json(const ConversationPlan& plan, const TurnAnswer& answer) {
+std::string turn_json(const ConversationPlan& plan, const TurnAnswer& answer,
+                      const HeardTurn* heard) {
+  const ArcPoint& point = answer.point;
   JsonWriter out;
   out.begin('{');
-  out.key("turn").integer(answer.point.turn);
+  out.key("turn").integer(point.turn);
   out.key("speaker").string(answer.speaker);
   out.key("text").string(answer.text);
-  write_answers(plan.model().manifest(), answer.text, answer.prediction, 0, &out);
+  if (heard != nullptr && answer.text.empty()) {
+    write_answers(heard->model->manifest(), heard->prediction->answered, heard->prediction->heads,
+                  {{}, heard->clip, false}, &out);
+  } else {
+    write_answers(plan.model().manifest(), answer.prediction.answered, answer.prediction.heads,
+                  {answer.text, 0, answer.prediction.truncated[0] != 0}, &out);
+  }
   out.key("is_reply").boolean(answer.is_reply);
-  if (has_valence(plan)) out.key("valence").number(double{answer.point.valence});
-  if (plan.mood) write_mix(answer.point.mix, &out);
+  if (plan.has_valence(point)) out.key("valence").number(double{point.valence});
+  if (plan.has_emotion(point)) write_mix(point.mix, &out);
   if (answer.tells_causes) {
     out.key("causes").begin('[');
     for (const CausePair& cause : answer.causes) {
@@ -231,6 +246,18 @@ std::string turn_json(const ConversationPlan& plan, const TurnAnswer& answer) {
     }
     out.end(']');
   }
+  if (point.is_fused()) {
+    out.key("modalities").begin('[');
+    if (point.of_words) out.string("text");
+    if (point.of_voice) out.string("speech");
+    out.end(']');
+    out.key("fused").begin('{');
+    out.key("label").string(plan.emotion_of(point));
+    out.key("score").number(double{point.score});
+    out.end('}');
+  }
+  if (heard != nullptr)
+    write_sound(*heard->model, *heard->prediction, heard->clip, &out.key("voice"));
   out.end('}');
   return out.take();
 }

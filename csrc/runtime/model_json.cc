@@ -162,10 +162,10 @@ void write_head_answer(const Head& head, const HeadScores& scores, size_t row,
   out->end('}');
 }
 
-void write_answers(const Manifest& manifest, std::string_view text, const Prediction& prediction,
-                   size_t row, JsonWriter* out) {
+void write_answers(const Manifest& manifest, const std::vector<int32_t>& answered,
+                   const std::vector<HeadScores>& heads, const AnsweredRow& of, JsonWriter* out) {
   const auto of_head = [&](size_t i) -> RowOfHead {
-    return {manifest.heads[static_cast<size_t>(prediction.answered[i])], prediction.heads[i], row};
+    return {manifest.heads[static_cast<size_t>(answered[i])], heads[i], of.row};
   };
   if (const RowOfHead primary = of_head(0); reads_tokens(primary.head.task)) {
     out->key("emotions").begin('[').end(']');
@@ -174,12 +174,12 @@ void write_answers(const Manifest& manifest, std::string_view text, const Predic
   } else {
     write_labels("emotions", primary, true, out);
   }
-  if (prediction.truncated[row] != 0) out->key("truncated").boolean(true);
-  if (prediction.answered.size() == 1 && !has_more_than_labels(of_head(0).head.task)) return;
+  if (of.truncated) out->key("truncated").boolean(true);
+  if (answered.size() == 1 && !has_more_than_labels(of_head(0).head.task)) return;
   out->key("heads").begin('{');
-  for (size_t i = 0; i < prediction.answered.size(); ++i) {
-    const RowOfHead of = of_head(i);
-    write_head_answer(of.head, of.scores, row, text, out);
+  for (size_t i = 0; i < answered.size(); ++i) {
+    const RowOfHead one = of_head(i);
+    write_head_answer(one.head, one.scores, of.row, of.text, out);
   }
   out->end('}');
 }
@@ -215,7 +215,8 @@ std::string answers_json(const Manifest& manifest, const std::vector<TextInput>&
     out.begin('{');
     out.key("text").string(inputs[row].text);
     if (inputs[row].pair) out.key("pair").string(*inputs[row].pair);
-    write_answers(manifest, inputs[row].text, prediction, row, &out);
+    write_answers(manifest, prediction.answered, prediction.heads,
+                  {inputs[row].text, row, prediction.truncated[row] != 0}, &out);
     out.end('}');
   }
   out.end(']');

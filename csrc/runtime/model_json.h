@@ -30,8 +30,13 @@ std::string answers_json(const Manifest& manifest, const std::vector<TextInput>&
                          const Prediction& prediction);
 
 // Of one of these objects what follows its text: emotions, decided, unsure; truncated, heads.
-void write_answers(const Manifest& manifest, std::string_view text, const Prediction& prediction,
-                   size_t row, JsonWriter* out);
+struct AnsweredRow {
+  std::string_view text;
+  size_t row;
+  bool truncated;
+};
+void write_answers(const Manifest& manifest, const std::vector<int32_t>& answered,
+                   const std::vector<HeadScores>& heads, const AnsweredRow& of, JsonWriter* out);
 
 // Parts of it: the labels of a row as "emotions", "decided" and, where wanted, "unsure"; and what a
 // head says, under its name. `text` is that of the row where the head reads tokens.

@@ -71,30 +71,35 @@ void write_short_answers(const Manifest& manifest, const std::vector<int32_t>& a
   }
 }
 
-std::string sounds_json(const SpeechModel& model, const SpeechPrediction& prediction) {
+void write_sound(const SpeechModel& model, const SpeechPrediction& prediction, size_t clip,
+                 JsonWriter* out) {
   const Manifest& manifest = model.manifest();
+  const ClipFacts& facts = prediction.facts[clip];
+  out->begin('{');
+  out->key("duration_s").number(facts.duration_s);
+  write_short_answers(
+      manifest, prediction.answered, prediction.heads, clip, true,
+      {"file", "duration_s", "level_dbfs", "clipped_share", "audible", "heads", "windows"}, out);
+  out->key("level_dbfs").number(double{facts.level_dbfs});
+  out->key("clipped_share").number(double{facts.clipped_share});
+  out->key("audible").boolean(facts.audible);
+  out->key("heads").begin('{');
+  for (size_t i = 0; i < prediction.answered.size(); ++i) {
+    write_head_answer(manifest.heads[static_cast<size_t>(prediction.answered[i])],
+                      prediction.heads[i], clip, {}, out);
+  }
+  out->end('}');
+  if (prediction.window_begin[clip + 1] - prediction.window_begin[clip] > 1) {
+    write_windows(model, prediction, clip, out);
+  }
+  out->end('}');
+}
+
+std::string sounds_json(const SpeechModel& model, const SpeechPrediction& prediction) {
   JsonWriter out;
   out.begin('[');
   for (size_t clip = 0; clip < prediction.facts.size(); ++clip) {
-    const ClipFacts& facts = prediction.facts[clip];
-    out.begin('{');
-    out.key("duration_s").number(facts.duration_s);
-    write_short_answers(
-        manifest, prediction.answered, prediction.heads, clip, true,
-        {"file", "duration_s", "level_dbfs", "clipped_share", "audible", "heads", "windows"}, &out);
-    out.key("level_dbfs").number(double{facts.level_dbfs});
-    out.key("clipped_share").number(double{facts.clipped_share});
-    out.key("audible").boolean(facts.audible);
-    out.key("heads").begin('{');
-    for (size_t i = 0; i < prediction.answered.size(); ++i) {
-      write_head_answer(manifest.heads[static_cast<size_t>(prediction.answered[i])],
-                        prediction.heads[i], clip, {}, &out);
-    }
-    out.end('}');
-    if (prediction.window_begin[clip + 1] - prediction.window_begin[clip] > 1) {
-      write_windows(model, prediction, clip, &out);
-    }
-    out.end('}');
+    write_sound(model, prediction, clip, &out);
   }
   out.end(']');
   return out.take();

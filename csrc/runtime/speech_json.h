@@ -12,6 +12,9 @@ namespace affectrt {
 // emotions, decided, unsure; the other heads in short; level_dbfs, clipped_share, audible; heads;
 // windows where there are several. `prediction` is that of at least one head.
 std::string sounds_json(const SpeechModel& model, const SpeechPrediction& prediction);
+// One of these objects.
+void write_sound(const SpeechModel& model, const SpeechPrediction& prediction, size_t clip,
+                 JsonWriter* out);
 
 // Of one of these objects what it says of row `row` of `heads`, which answer as `answered` says:
 // emotions, decided, with `unsure` that too, and the other heads in short, values of a regression

@@ -102,7 +102,9 @@ std::vector<float> means_over_windows(const SpeechPrediction& prediction,
   return means;
 }
 
-std::string clip_name(size_t index) { return "clip " + std::to_string(index); }
+std::string clip_name(const SoundView& clip, size_t index) {
+  return clip.name.empty() ? "clip " + std::to_string(index) : clip.name;
+}
 
 }  // namespace
 
@@ -239,7 +241,7 @@ std::shared_ptr<const Resampler> SpeechModel::checked_resampler(const SoundView&
   check_samples(sound.samples, sound.count, name);
   const auto rate = static_cast<int64_t>(audio().sample_rate);
   const int64_t from_rate = sound.sample_rate == 0 ? rate : sound.sample_rate;
-  check_sample_rate(from_rate);
+  check_sample_rate(from_rate, name);
   return resampler(from_rate);
 }
 
@@ -371,7 +373,7 @@ SpeechPrediction SpeechModel::predict(const std::vector<SoundView>& clips,
   prediction.window_begin.push_back(0);
   for (size_t i = 0; i < clips.size(); ++i) {
     SoundView clip = clips[i];
-    if (const auto plan = checked_resampler(clip, clip_name(i)); plan != nullptr) {
+    if (const auto plan = checked_resampler(clip, clip_name(clip, i)); plan != nullptr) {
       const std::vector<float>& samples = waiting.emplace_back(resampled(*plan, clip));
       clip.samples = samples.data();
       clip.count = samples.size();

@@ -25,6 +25,7 @@ struct SoundView {
   const float* samples = nullptr;
   size_t count = 0;
   int64_t sample_rate = 0;  // Hz; 0: the model's
+  std::string name = {};    // in errors; "": "clip <i>"
 };
 
 // What a clip is without a model, at the model's rate.
@@ -88,8 +89,8 @@ class SpeechModel {
   // Clips are answered in the caller's order. Sound of another rate is resampled first. Logits of a
   // clip of several windows are the mean of theirs, weighted by their lengths, and scores and
   // decisions are made of these. An answer depends, to the bit, neither on the other clips of a
-  // call nor on the number of threads. Error(kInput) names as "clip <i>" what is empty, holds NaN
-  // or infinity, or has an impossible rate.
+  // call nor on the number of threads. Error(kInput) names the clip that is empty, holds NaN or
+  // infinity, or has an impossible rate.
   SpeechPrediction predict(const std::vector<SoundView>& clips, const SpeechWanted& wanted) const;
 
   // Sound at the model's rate, checked as by predict(); `name` names it in errors.

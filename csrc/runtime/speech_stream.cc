@@ -242,7 +242,8 @@ std::string segment_json(const Manifest& manifest, const SpeechSegment& segment)
     out.key(head.labels[i]).number(double{segment.smoothed[i]});
   }
   out.end('}');
-  write_answers(manifest, "", segment.prediction, 0, &out);
+  write_answers(manifest, segment.prediction.answered, segment.prediction.heads,
+                {{}, 0, segment.prediction.truncated[0] != 0}, &out);
   out.end('}');
   return out.take();
 }

@@ -180,8 +180,9 @@ class Model(metaclass=pybind11_type):
     @property
     def path(self) -> str: ...
 
-_Point = tuple[int, str | None, float, float | None, list[float] | None]
+_Point = tuple[int, str | None, float, float | None, list[float] | None, bool, bool]
 _Turn = tuple[str, str, str | None]
+_SpokenTurn = tuple[str, str | None, str | None, list[float] | None]
 
 @final
 class TurnAnswer(metaclass=pybind11_type):
@@ -196,26 +197,29 @@ class TurnAnswer(metaclass=pybind11_type):
     def told_emotion(self) -> str: ...
     @property
     def point(self) -> _Point:
-        """Turn, emotion, its score, valence, part of each family."""
+        """Turn, emotion, its score, valence, part of each family; whether words were fused, and a
+        voice."""
     @property
     def causes(self) -> list[tuple[int, float, bool, int, int, float, str]] | None:
         """Turn, score, whether decided, characters begin:end, their score and text, of every pair
         that was judged; None where the model cannot."""
     @property
     def prediction(self) -> Prediction: ...
-    @property
-    def json(self) -> str: ...
 
 @final
 class Conversation(metaclass=pybind11_type):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @staticmethod
-    def create(model: Model, max_turns: int, heads: Sequence[int]) -> Conversation: ...
+    def create(
+        model: Model, max_turns: int, heads: Sequence[int], speech: SpeechModel | None = None
+    ) -> Conversation: ...
     @staticmethod
-    def restore(model: Model, state: str | bytes) -> Conversation: ...
+    def restore(
+        model: Model, state: str | bytes, speech: SpeechModel | None = None
+    ) -> Conversation: ...
     def add(
         self,
-        turns: Sequence[_Turn],
+        turns: Sequence[_Turn | _SpokenTurn],
         progress: Callable[[int, int], object] | None = None,
         embeddings: bool = False,
     ) -> list[TurnAnswer]: ...
@@ -240,7 +244,10 @@ class Conversation(metaclass=pybind11_type):
     def heads(self) -> list[int]: ...
 
 def add_turns(
-    additions: Sequence[tuple[Conversation, str, str, str | None]],
+    additions: Sequence[
+        tuple[Conversation, str, str, str | None]
+        | tuple[Conversation, str, str | None, str | None, list[float] | None]
+    ],
     progress: Callable[[int, int], object] | None = None,
     embeddings: bool = False,
 ) -> list[TurnAnswer]: ...

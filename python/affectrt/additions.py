@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from .speech import SpeechModel
     from .speech_results import SpeechResult
     from .turns import Turn
-    from .voices import Voice
-
-UNHEARD = "..."
-"""What words of later turns are read in the light of, where a turn has none."""
-# Families of emotions that heads are told by another name.
-TOLD = {"love": "joy"}
 
 
 class Addition(NamedTuple):
@@ -56,10 +50,6 @@ def add(
     `sample_rate` is of arrays that come without, in Hz."""
     voices = _heard(additions, sample_rate)
     turns = [_new_turn(a, voice) for a, voice in zip(additions, voices, strict=True)]
-    kept = [
-        None if voice is None else _kept(voice, a.text is not None)
-        for a, voice in zip(additions, voices, strict=True)
-    ]
     arcs = {id(a.to): a.to._before() for a in additions}
     embeddings = any(a.to._index is not None for a in additions)
     # Nothing below fails once the core has them.
@@ -69,8 +59,8 @@ def add(
         embeddings,
     )
     made = []
-    for a, answer, voice, keep in zip(additions, answers, voices, kept, strict=True):
-        turn = a.to._made(arcs[id(a.to)], answer, voice, keep)
+    for a, answer, voice in zip(additions, answers, voices, strict=True):
+        turn = a.to._made(arcs[id(a.to)], answer, voice)
         arcs[id(a.to)] = list(turn.arc)
         made.append(turn)
     return made
@@ -83,16 +73,16 @@ def _heard(additions: Sequence[Addition], sample_rate: int | None) -> list[Speec
     heard: list[SpeechResult | None] = [None] * len(additions)
     of_model: dict[int, tuple[SpeechModel, list[int]]] = {}
     for place, a in enumerate(additions):
-        voices = a.to._voices
-        if voices is None and a.audio is not None:
+        speech = a.to._speech
+        if speech is None and a.audio is not None:
             raise InputError(
                 f"turn {a.number} has audio, but the conversation has no speech model; make it "
                 'with conversation(speech=affectrt.load("speech"))'
             )
-        if voices is None:
+        if speech is None:
             continue
         if a.audio is not None:
-            of_model.setdefault(id(voices.model), (voices.model, []))[1].append(place)
+            of_model.setdefault(id(speech), (speech, []))[1].append(place)
         elif a.text is None:
             raise InputError(
                 f"turn {a.number} has neither text nor audio; give one of them, or both"
@@ -113,19 +103,16 @@ def _heard(additions: Sequence[Addition], sample_rate: int | None) -> list[Speec
     return heard
 
 
-def _kept(voice: SpeechResult, has_words: bool) -> Voice:
-    from .voices import voice_of
+def _new_turn(
+    addition: Addition, voice: SpeechResult | None
+) -> tuple[str, str | None, str | None, list[float] | None]:
+    from .fusion import shares_of
 
-    return voice_of(voice, has_words)
-
-
-def _new_turn(addition: Addition, voice: SpeechResult | None) -> tuple[str, str, str | None]:
-    number, emotion = addition.number, addition.emotion
+    number, emotion, text = addition.number, addition.emotion, addition.text
+    shares = None if voice is None else shares_of(voice, "speech")
     told = None if emotion is None else _checked(emotion, "emotion", number)
-    text = addition.text
-    if text is None and voice is not None:
-        text, told = UNHEARD, told or _told_by(voice)
-    return _checked(addition.speaker, "speaker", number), _checked(text, "text", number), told
+    words = None if text is None and voice is not None else _checked(text, "text", number)
+    return _checked(addition.speaker, "speaker", number), words, told, shares
 
 
 def _checked(value: object, what: str, number: int) -> str:
@@ -137,11 +124,3 @@ def _checked(value: object, what: str, number: int) -> str:
             f"turn {number} is only white space; give a text with at least one visible character"
         )
     return value
-
-
-def _told_by(voice: SpeechResult) -> str:
-    """The emotion of a voice alone, as heads are told it."""
-    from .fusion import fuse
-
-    label = fuse(None, voice).label
-    return TOLD.get(label, label)

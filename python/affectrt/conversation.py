@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from . import _core
-from .additions import TOLD, Addition, add, additions_to
+from .additions import Addition, add, additions_to
 from .errors import InputError
 from .inputs import Rows, _kind
 from .label_maps import map_labels
@@ -15,15 +15,17 @@ from .turns import ArcPoint, Cause, Turn
 
 if TYPE_CHECKING:
     from .evidence import Explanation
+    from .fusion import Fused
     from .model import Model, Progress
     from .results import HeadResult, Label
     from .retrieval import Index
     from .sounds import SoundLike
     from .speech import SpeechModel
     from .speech_results import SpeechResult
-    from .voices import Voice, Voices
 
 _ARC_OF_A_TURN = 12
+# Families of emotions that heads are told by another name.
+_TOLD = {"love": "joy"}
 # Of a personality, in the order that heads were trained with.
 _TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
@@ -39,18 +41,22 @@ def _told_traits(personality: Mapping[str, float] | None) -> str:
     return " ".join(f"{name} {round(10 * told[name])}" for name in _TRAITS if name in told)
 
 
-def voices_of(
-    speech: SpeechModel | None, state: str | None = None, turns: int = 0
-) -> Voices | None:
-    """What a conversation keeps of voices: of a new one, or as `state` tells; None without."""
-    if speech is None and (state is None or '"voices"' not in state):
-        return None
-    from .voices import Voices
+def core_of(speech: SpeechModel | None) -> _core.SpeechModel | None:
+    from .speech import SpeechModel
 
-    if state is not None:
-        return Voices.restored(speech, state, turns)
-    assert speech is not None
-    return Voices(speech)
+    if speech is None or isinstance(speech, SpeechModel):
+        return None if speech is None else speech._core
+    raise InputError(f'speech is {_kind(speech)}; give a speech model, as in load("speech")')
+
+
+def _fused(point: ArcPoint, of_words: bool, of_voice: bool) -> Fused | None:
+    if not of_words and not of_voice:
+        return None
+    from .fusion import Fused
+
+    assert point.mix is not None
+    given = (("text", of_words), ("speech", of_voice))
+    return Fused(point.mix, tuple(name for name, is_there in given if is_there))
 
 
 class Conversation:
@@ -70,10 +76,10 @@ class Conversation:
         model: Model,
         core: _core.Conversation,
         index: Index | None = None,
-        voices: Voices | None = None,
+        speech: SpeechModel | None = None,
     ) -> None:
         self._model = model
-        self._voices = voices
+        self._speech = speech
         self._core = core
         if index is not None:
             index._check_conversation(model, tuple(model.heads[head] for head in core.heads))
@@ -167,9 +173,9 @@ class Conversation:
     def _told_emotion(self, speaker: str) -> str | None:
         """What the model says of `speaker`'s last turn that is remembered."""
         own = [turn for turn in self._core.said() if turn[1] == speaker]
-        if own and self._voices is not None and own[-1][0] in self._voices:
-            point = next(p for p in self.arc if p.turn == own[-1][0])
-            return None if point.emotion is None else TOLD.get(point.emotion, point.emotion)
+        for number, emotion, *_, of_voice in self._core.arc() if own else ():
+            if number == own[-1][0] and of_voice and emotion is not None:
+                return _TOLD.get(emotion, emotion)
         for head in self._core.heads if own else ():
             info = self._model.info.heads[head]
             if info.task == "single_label" and set(info.labels) == set(map_labels("ekman")):
@@ -222,15 +228,11 @@ class Conversation:
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
         """`(speaker, text)` of the last `max_turns` turns, oldest first; "" without words."""
-        return tuple(
-            (speaker, "" if self._is_wordless(number) else text)
-            for number, speaker, text in self._core.said()
-        )
+        return tuple((speaker, text) for _, speaker, text in self._core.said())
 
     def to_json(self) -> str:
         """All that is remembered, the texts among it; of audio the emotions, not the sound."""
-        state = self._core.state_json()
-        return state if self._voices is None else self._voices.added_to(state)
+        return self._core.state_json()
 
     @classmethod
     def from_json(
@@ -249,8 +251,8 @@ class Conversation:
         """
         if not isinstance(state, str):
             raise InputError(f"state is {_kind(state)}; give the str that to_json returned")
-        core = _core.Conversation.restore(model._core, state)
-        return cls(model, core, index, voices_of(speech, state, core.turns))
+        core = _core.Conversation.restore(model._core, state, core_of(speech))
+        return cls(model, core, index, speech)
 
     def _point(
         self,
@@ -259,18 +261,15 @@ class Conversation:
         score: float,
         valence: float | None,
         mix: list[float] | None,
+        *_: bool,
     ) -> ArcPoint:
-        point = ArcPoint(
+        return ArcPoint(
             turn,
             emotion,
             None if emotion is None else score,
             valence,
             None if mix is None else dict(zip(self._families, mix, strict=True)),
         )
-        return point if self._voices is None else self._voices.point(point)
-
-    def _is_wordless(self, number: int) -> bool:
-        return self._voices is not None and self._voices.is_wordless(number)
 
     def _before(self) -> list[ArcPoint]:
         """The end of the arc, to be asked for before turns are added."""
@@ -280,39 +279,34 @@ class Conversation:
         self,
         before: list[ArcPoint],
         answer: _core.TurnAnswer,
-        heard: SpeechResult | None,
-        kept: Voice | None,
+        voice: SpeechResult | None,
     ) -> Turn:
-        """The turn of an answer, after the end of the arc as it was before it; its voice is kept
-        from now on."""
-        if kept is not None and self._voices is not None:
-            most = max(self.max_turns, _ARC_OF_A_TURN)
-            self._voices.keep(answer.point[0], kept, most)
+        """The turn of an answer, after the end of the arc as it was before it."""
         arc = (*before[1 - _ARC_OF_A_TURN :], self._point(*answer.point))
-        return self._turn(answer, arc, heard)
-
-    def _turn(
-        self, answer: _core.TurnAnswer, arc: tuple[ArcPoint, ...], voice: SpeechResult | None
-    ) -> Turn:
-        number = arc[-1].turn
-        if voice is not None and self._is_wordless(number):
+        if voice is not None and not answer.text:
             result = Result("", None, voice.heads, False)
         else:
             result = self._model._results(Rows([answer.text], None, True), answer.prediction)[0]
             if self._index is not None:
                 result = self._index._blended(result, answer.prediction)
-        fused = None if self._voices is None else self._voices.fused(number, answer.point[4])
         causes = None
         if answer.causes is not None:
             causes = tuple(
                 Cause(turn, start, end, text, score)
-                if end >= 0 and not self._is_wordless(turn)
+                if end >= 0
                 else Cause(turn, None, None, None, score)
                 for turn, score, decided, start, end, _, text in answer.causes
                 if decided
             )
         return Turn(
-            number, answer.speaker, result, answer.is_reply, causes, arc, voice=voice, fused=fused
+            arc[-1].turn,
+            answer.speaker,
+            result,
+            answer.is_reply,
+            causes,
+            arc,
+            voice=voice,
+            fused=_fused(arc[-1], *answer.point[-2:]),
         )
 
     def __len__(self) -> int:

@@ -176,9 +176,9 @@ def explain_turn(
     if number not in said:
         kept = f"turns {min(said)} to {max(said)} are remembered" if said else "nothing was said"
         raise InputError(f"there is no turn {number!r}; {kept}")
-    if conversation._is_wordless(number):
-        raise InputError(f"turn {number} has no words to explain; its voice was heard alone")
     speaker, text = said[number]
+    if not text:
+        raise InputError(f"turn {number} has no words to explain; its voice was heard alone")
     parts = parts_of(text)
     texts = [text, *(_without(text, part) for part in parts)]
     scores = core.scores([(speaker, one, None) for one in texts], number, index)

@@ -106,11 +106,6 @@ def fuse(
         raise InputError("text and speech are both None; at least one is needed")
     words = None if text is None else shares_of(text, "text")
     voice = None if speech is None else shares_of(speech, "speech")
-    return fuse_shares(words, voice)
-
-
-def fuse_shares(words: list[float] | None, voice: list[float] | None) -> Fused:
-    """`fuse`, of what `shares_of` gave; not both are None."""
     mix = _core.fuse(words, voice)
     given = (("text", words), ("speech", voice))
     return Fused(dict(zip(FAMILIES, mix, strict=True)), tuple(n for n, v in given if v is not None))

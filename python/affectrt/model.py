@@ -297,14 +297,14 @@ class Model(LoadedModel):
         Raises `InputError` for heads that there are not, or that judge something else than turns,
         and for a speech model whose first head names no emotions.
         """
-        from .conversation import Conversation, voices_of
+        from .conversation import Conversation, core_of
 
         if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
             raise InputError(f"max_turns is {max_turns!r}; give a positive int")
         indices = [] if heads is None else self._head_indices(heads)
         most = min(max_turns, 2**31 - 1)
-        core = _core.Conversation.create(self._core, most, indices)
-        return Conversation(self, core, index, voices_of(speech))
+        core = _core.Conversation.create(self._core, most, indices, core_of(speech))
+        return Conversation(self, core, index, speech)
 
     def add_turns(
         self,

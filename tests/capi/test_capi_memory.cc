@@ -132,11 +132,18 @@ long resident_kb() {
 
 affectrt_text text_of(const char* data) { return {data, AFFECTRT_NUL_TERMINATED, nullptr, 0}; }
 
-void fail_conversations(const char* path) {
+void fail_conversations(const char* path, const char* speech_path) {
   affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;
   options.num_threads = 1;
   affectrt_model* held = nullptr;
+  affectrt_model* speech = nullptr;
   CHECK_OK(affectrt_model_load_file(path, &options, &held));
+  CHECK_OK(affectrt_model_load_file(speech_path, &options, &speech));
+  static float voice[4000];
+  for (int i = 0; i < 4000; ++i) voice[i] = static_cast<float>(i % 160) / 400.0F;
+  const affectrt_sound sound = {voice, 4000, 16000, 1};
+  affectrt_conversation_options spoken = AFFECTRT_CONVERSATION_OPTIONS_INIT;
+  spoken.speech = speech;
   affectrt_conversation* conversation = nullptr;
   char* told = nullptr;
   char* state = nullptr;
@@ -151,21 +158,23 @@ void fail_conversations(const char* path) {
       "conversation",
       [&]() -> affectrt_status {
         forget();
-        affectrt_status status = affectrt_conversation_create(held, nullptr, &conversation);
+        affectrt_status status = affectrt_conversation_create(held, &spoken, &conversation);
         if (status != AFFECTRT_OK) return status;
         const affectrt_turn turn = {conversation, "A", 1, "so happy", 8, nullptr};
-        status = affectrt_conversation_add(&turn, 1, nullptr, &told);
+        status = affectrt_conversation_add_spoken(&turn, &sound, 1, nullptr, &told);
         if (status != AFFECTRT_OK) return forget(), status;
         status = affectrt_conversation_save(conversation, &state);
         affectrt_conversation_destroy(conversation);
         conversation = nullptr;
         if (status != AFFECTRT_OK) return forget(), status;
-        status = affectrt_conversation_restore(held, state, AFFECTRT_NUL_TERMINATED, &conversation);
+        status = affectrt_conversation_restore_spoken(held, speech, state, AFFECTRT_NUL_TERMINATED,
+                                                      &conversation);
         if (status != AFFECTRT_OK) forget();
         return status;
       },
       forget);
   affectrt_model_destroy(held);
+  affectrt_model_destroy(speech);
 }
 
 void fail_features() {
@@ -218,9 +227,9 @@ void fail_features() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 3);
   const char* path = argv[1];
-  fail_conversations(path);
+  fail_conversations(path, argv[2]);
   fail_features();
   for (const int32_t threads : {1, 2}) {
     affectrt_model_options options = AFFECTRT_MODEL_OPTIONS_INIT;

@@ -136,12 +136,12 @@ static void test_wrong(const affectrt_model* text, const affectrt_model* speech)
   CHECK_STATUS(AFFECTRT_INPUT, (part),                                             \
                affectrt_model_analyse_sound_json(speech, sounds, 2, NULL, &json)); \
   CHECK(json == NULL)
-  REFUSED("clip 1 is empty", sound_of(sounds_at, 0));
+  REFUSED("sounds[1] is empty", sound_of(sounds_at, 0));
   REFUSED("sounds[1].samples is NULL", sound_of(NULL, 5));
   broken[1] = (float)NAN;
-  REFUSED("clip 1", sound_of(broken, 3));
+  REFUSED("sounds[1]", sound_of(broken, 3));
   broken[1] = (float)INFINITY;
-  REFUSED("clip 1", sound_of(broken, 3));
+  REFUSED("sounds[1]", sound_of(broken, 3));
   wrong = sound_of(sounds_at, SHORT);
   wrong.channels = 65;
   REFUSED("sounds[1].channels is 65", wrong);

@@ -43,6 +43,15 @@ int main(int argc, char** argv) {
   }
   CHECK(status == AFFECTRT_CANCELLED);
 
+  const affectrt::Model words = affectrt::Model::load(argv[1]);
+  affectrt::Conversation conversation(words, 0, {}, &model);
+  const std::string turns =
+      conversation.add({{"A", "so happy", nullptr, sounds[0]}, {"B", "", nullptr, sounds[1]}});
+  CHECK(turns.find("\"modalities\":[\"speech\"]") != std::string::npos);
+  const std::string state = conversation.save();
+  affectrt::Conversation again = affectrt::Conversation::restore(words, state, &model);
+  CHECK(again.add("B", "so sad") == conversation.add("B", "so sad") && again.save() != state);
+
   affectrt::SpeechStreamOptions options;
   options.sample_rate = 16000;
   options.interim_ms = 100.0;
