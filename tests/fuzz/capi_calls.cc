@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "../capi/tiny_model.h"
-#include "fuzz.h"
+#include "../capi/tiny_speech_model.h"
+#include "sound.h"
 
 using namespace affectrt::fuzz;
 
@@ -15,6 +16,12 @@ constexpr size_t kSlots = 4;
 
 const std::string& tiny_image() {
   static const auto& image = *new std::string(affectrt::testing::tiny_model::image());
+  return image;
+}
+
+const std::string& tiny_speech_image() {
+  namespace tiny = affectrt::testing::tiny_speech_model;
+  static const auto& image = *new std::string(tiny::image(tiny::files()));
   return image;
 }
 
@@ -92,6 +99,28 @@ class Texts {
   std::vector<affectrt_text> texts_;
 };
 
+class Sounds {
+ public:
+  explicit Sounds(Input* input) : samples_(input->below(4)) {
+    for (std::vector<float>& clip : samples_) {
+      for (size_t stretches = input->below(4); stretches > 0; --stretches) extend(input, &clip);
+      const int32_t channels = input->byte() % 4 - 1;
+      const size_t count = clip.size() / (channels < 1 ? 1U : static_cast<size_t>(channels));
+      sounds_.push_back({clip.data(), count, input->byte() * 400, channels});
+    }
+  }
+  // The clip of number `i`, or none.
+  affectrt_sound get(size_t i) const {
+    return i < sounds_.size() ? sounds_[i] : affectrt_sound{nullptr, 0, 0, 0};
+  }
+  const affectrt_sound* data() const { return sounds_.data(); }
+  size_t size() const { return sounds_.size(); }
+
+ private:
+  std::vector<std::vector<float>> samples_;
+  std::vector<affectrt_sound> sounds_;
+};
+
 int32_t stop_now(void* user, size_t done, size_t total) {
   AFFECTRT_PROMISED(done <= total);
   return *static_cast<const int32_t*>(user);
@@ -102,7 +131,7 @@ class Session {
   explicit Session(Input* input) : input_(*input) {}
 
   void step() {
-    switch (input_.below(14)) {
+    switch (input_.below(20)) {
       case 0:
         return load();
       case 1:
@@ -132,6 +161,18 @@ class Session {
       case 13:
         succeeded(affectrt_check_abi(input_.byte() - 1, input_.byte() - 1));
         return;
+      case 14:
+        return begin_conversation();
+      case 15:
+        return converse();
+      case 16:
+        return save();
+      case 17:
+        return conversations_.destroy(&input_);
+      case 18:
+        return hear();
+      case 19:
+        return listen();
     }
   }
 
@@ -148,8 +189,9 @@ class Session {
     options.verify = input_.byte() & 1;
     const affectrt_model_options* given = input_.below(2) == 0 ? nullptr : &options;
     affectrt_model** out = models_.out(&input_);
-    const std::string& image = tiny_image();
-    const size_t size = input_.below(8) == 0 ? image.size() / 2 : image.size();
+    const uint8_t which = input_.byte();
+    const std::string& image = which % 4 == 3 ? tiny_speech_image() : tiny_image();
+    const size_t size = which % 8 == 0 ? image.size() / 2 : image.size();
     models_.made(affectrt_model_load_memory(image.data(), size, nullptr, nullptr, given, out), out);
   }
 
@@ -286,12 +328,128 @@ class Session {
     }
   }
 
+  void begin_conversation() {
+    static constexpr const char* kHeads[] = {"emotion", "vad", "mood"};
+    affectrt_conversation_options options = AFFECTRT_CONVERSATION_OPTIONS_INIT;
+    options.struct_size = struct_size<affectrt_conversation_options>(&input_);
+    options.heads = kHeads;
+    options.num_heads = input_.below(4);
+    options.max_turns = input_.byte() - 1;
+    options.speech = models_.get(&input_);
+    const affectrt_model* model = models_.get(&input_);
+    affectrt_conversation** out = conversations_.out(&input_);
+    conversations_.made(affectrt_conversation_create(model, &options, out), out);
+  }
+
+  void converse() {
+    const affectrt_analyse_options options = analyse_options();
+    const bool spoken = input_.below(2) == 1;
+    const Texts texts(&input_);
+    const Sounds clips(&input_);
+    std::vector<affectrt_turn> turns;
+    std::vector<affectrt_sound> sounds;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const affectrt_text& text = texts.data()[i];
+      const uint8_t speaker = input_.byte();
+      turns.push_back({conversations_.get(&input_), speaker % 2 == 0 ? "A" : "B", 1, text.data,
+                       text.size, speaker % 8 == 7 ? "fear" : nullptr});
+      if (spoken && speaker % 4 == 3) turns.back().text = nullptr;
+      sounds.push_back(clips.get(i));
+    }
+    char* json = nullptr;
+    const affectrt_status status =
+        spoken ? affectrt_conversation_add_spoken(turns.data(), sounds.data(), turns.size(),
+                                                  &options, &json)
+               : affectrt_conversation_add(turns.data(), turns.size(), &options, &json);
+    if (succeeded(status)) AFFECTRT_PROMISED(json != nullptr && *json == '[');
+    affectrt_json_destroy(json);
+  }
+
+  // A state that is restored is saved as the same; what stands in the input instead is no state.
+  void save() {
+    const affectrt_conversation* conversation = conversations_.get(&input_);
+    char* json = nullptr;
+    if (succeeded(affectrt_conversation_arc_json(conversation, &json))) {
+      AFFECTRT_PROMISED(*json == '[');
+    }
+    affectrt_json_destroy(json);
+    json = nullptr;
+    std::string state;
+    if (succeeded(affectrt_conversation_save(conversation, &json))) state = json;
+    affectrt_json_destroy(json);
+    const bool whole = input_.below(2) == 0;
+    if (!whole && !state.empty()) {
+      state.replace(input_.byte() * state.size() / 256, input_.byte(), input_.until('\xff'));
+    }
+    const affectrt_model* model = models_.get(&input_);
+    const affectrt_model* speech = models_.get(&input_);
+    affectrt_conversation* again = nullptr;
+    json = nullptr;
+    if (succeeded(affectrt_conversation_restore_spoken(model, speech, state.data(), state.size(),
+                                                       &again)) &&
+        succeeded(affectrt_conversation_save(again, &json)) && whole) {
+      AFFECTRT_PROMISED(json == state || speech != nullptr);
+    }
+    affectrt_json_destroy(json);
+    affectrt_conversation_destroy(again);
+  }
+
+  void hear() {
+    const affectrt_analyse_options options = analyse_options();
+    const affectrt_model* model = models_.get(&input_);
+    affectrt_result** out = results_.out(&input_);
+    const Sounds sounds(&input_);
+    const affectrt_status status =
+        affectrt_model_analyse_sound(model, sounds.data(), sounds.size(), &options, out);
+    results_.made(status, out);
+    if (status != AFFECTRT_OK) return;
+    affectrt_clip_info clip = AFFECTRT_CLIP_INFO_INIT;
+    affectrt_window window = AFFECTRT_WINDOW_INIT;
+    affectrt_answer answer = AFFECTRT_ANSWER_INIT;
+    const size_t row = input_.byte() % 4;
+    if (!succeeded(affectrt_result_get_clip(*out, row, &clip))) return;
+    AFFECTRT_PROMISED(clip.num_windows > 0 && clip.duration_s > 0.0);
+    if (succeeded(affectrt_result_get_window(*out, row, input_.byte() % 4, input_.byte() % 5,
+                                             &window, &answer))) {
+      AFFECTRT_PROMISED(window.begin_s < window.end_s && answer.num_labels > 0);
+    }
+  }
+
+  void listen() {
+    affectrt_speech_stream_options options = AFFECTRT_SPEECH_STREAM_OPTIONS_INIT;
+    options.struct_size = struct_size<affectrt_speech_stream_options>(&input_);
+    options.sample_rate = input_.byte() * 400;
+    options.channels = input_.byte() % 4 - 1;
+    options.interim_ms = input_.byte() * 5.0;
+    options.max_segment_s = input_.byte() / 50.0;
+    const affectrt_model* model = models_.get(&input_);
+    affectrt_speech_stream* stream = nullptr;
+    const Sounds sounds(&input_);
+    succeeded(affectrt_speech_stream_create(model, &options, &stream));
+    affectrt_segments segments = AFFECTRT_SEGMENTS_INIT;
+    for (size_t i = 0; i <= sounds.size(); ++i) {
+      const affectrt_sound chunk = sounds.get(i);
+      const size_t frames = options.channels > 1 && chunk.channels != options.channels
+                                ? chunk.count / static_cast<size_t>(options.channels)
+                                : chunk.count;
+      const affectrt_status status =
+          i < sounds.size() ? affectrt_speech_stream_feed(stream, chunk.samples, frames, &segments)
+                            : affectrt_speech_stream_flush(stream, &segments);
+      if (!succeeded(status)) continue;
+      for (size_t k = 0; k < segments.num_segments; ++k) {
+        AFFECTRT_PROMISED(segments.segments[k].start_s < segments.segments[k].end_s);
+      }
+    }
+    affectrt_speech_stream_destroy(stream);
+  }
+
   Input& input_;
   int32_t stop_ = 0;
   Slots<affectrt_model, affectrt_model_destroy> models_;
   Slots<affectrt_result, affectrt_result_destroy> results_;
   Slots<affectrt_tokenizer, affectrt_tokenizer_destroy> tokenizers_;
   Slots<affectrt_encoding, affectrt_encoding_destroy> encodings_;
+  Slots<affectrt_conversation, affectrt_conversation_destroy> conversations_;
 };
 
 }  // namespace

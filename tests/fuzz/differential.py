@@ -1,16 +1,23 @@
 """Tokens of generated texts, ours against Hugging Face's: `python tests/fuzz/differential.py`.
 
 The tokenizers are the seeds of the target `tokenizer_json`; the texts are pieces of real sentences,
-of the vocabulary and of odd characters, glued at random from a seed. Prints the first text that
-differs and fails. `tests/parity_tokenizer.py` does the same at large, with trained vocabularies.
+of the vocabulary and of odd characters, glued at random from a seed, or with `--guided` made up by
+atheris, by the code that they reach (README.md says how). Prints the first text that differs and
+fails. `tests/parity_tokenizer.py` does the same at large, with trained vocabularies.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import os
 import random
 import sys
 from pathlib import Path
+
+if "--guided" in sys.argv:  # whose counters the module looks for
+    sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)
+    import atheris  # noqa: F401
 
 import tokenizers
 
@@ -42,34 +49,76 @@ def texts(seed: int, pieces: list[str]) -> list[str]:
     return made
 
 
+@functools.cache
+def theirs(file: Path) -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer.from_file(str(file))
+
+
+@functools.cache
+def ours(file: Path) -> affectrt.Tokenizer:
+    return affectrt.Tokenizer.from_file(file)
+
+
 def flat(encoding: tokenizers.Encoding) -> tuple[list[int], list[tuple[int, int]], list[int]]:
     return encoding.ids, encoding.offsets, encoding.type_ids
+
+
+def difference(file: Path, text: str) -> str | None:
+    """What the two sides make of a text, where that is not the same."""
+    expected = flat(theirs(file).encode(text))
+    tokens = ours(file).encode(text)
+    actual = (
+        [int(token) for token in tokens.ids],
+        [(int(begin), int(end)) for begin, end in tokens.offsets],
+        [int(token) for token in tokens.type_ids],
+    )
+    if actual == expected:
+        return None
+    return f"{file.name}: {text!r}\n  ours   {actual}\n  theirs {expected}"
+
+
+def guided(arguments: list[str]) -> None:
+    """Texts that libFuzzer makes up, by the code of ours that they reach. Does not return."""
+    import atheris
+
+    files = sorted(SEEDS.glob("*.json"))
+
+    def one(data: bytes) -> None:
+        if data:
+            text = data[1:].decode("utf-8", "replace")
+            found = difference(files[data[0] % len(files)], text)
+            if found is not None:
+                raise AssertionError(found)
+
+    atheris.Setup([sys.argv[0], *arguments], one)
+    atheris.Fuzz()
+
+
+def random_texts(count: int, seed: int) -> int:
+    words = [word for sentence in tokenizer_zoo.SENTENCES for word in sentence.split()]
+    for file in sorted(SEEDS.glob("*.json")):
+        pieces = words + sorted(theirs(file).get_vocab())
+        for number in range(count // 4):
+            for text in texts(seed + number, pieces):
+                found = difference(file, text)
+                if found is not None:
+                    print(found)
+                    return 1
+        print(f"{file.name}: {count} texts, no difference", flush=True)
+    return 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=20_000, help="texts a tokenizer")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    words = [word for sentence in tokenizer_zoo.SENTENCES for word in sentence.split()]
-    for file in sorted(SEEDS.glob("*.json")):
-        theirs = tokenizers.Tokenizer.from_file(str(file))
-        ours = affectrt.Tokenizer.from_file(file)
-        pieces = words + sorted(theirs.get_vocab())
-        for number in range(args.texts // 4):
-            for text in texts(args.seed + number, pieces):
-                expected = flat(theirs.encode(text))
-                tokens = ours.encode(text)
-                actual = (
-                    [int(token) for token in tokens.ids],
-                    [(int(begin), int(end)) for begin, end in tokens.offsets],
-                    [int(token) for token in tokens.type_ids],
-                )
-                if actual != expected:
-                    print(f"{file.name}: {text!r}\n  ours   {actual}\n  theirs {expected}")
-                    return 1
-        print(f"{file.name}: {args.texts} texts, no difference", flush=True)
-    return 0
+    parser.add_argument("--guided", action="store_true", help="by coverage; options of libFuzzer")
+    args, more = parser.parse_known_args()
+    if args.guided:
+        guided(more)
+    elif more:
+        parser.error(f"unknown: {' '.join(more)}")
+    return random_texts(args.texts, args.seed)
 
 
 if __name__ == "__main__":

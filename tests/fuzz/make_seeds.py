@@ -152,9 +152,20 @@ def main() -> None:
     put("capi_features", "fbank", b"\1" + begin + bytes(4) + b"\1" + bytes(8))
     put("capi_features", "mfcc", b"\2" + begin + b"\2\1\x15\x0e\2\x64\0\x28\0" + bytes(5))
     put("capi_features", "voice", b"\3" + begin + b"\1" + bytes(6))
-    # Each byte is an operation of capi_calls.cc: load, analyse, ask, predict, tokenise, destroy.
-    put("capi_calls", "once", bytes(range(16)) * 3 + b"I am so happy!")
-    put("capi_calls", "texts", b"\0\0\1\0\2so sad\xff!\3\1\0\4\0\5\1\0\6\0\7\0" * 2)
+    # An operation's number and its arguments: see capi_calls.cc. Text model in slot 0, speech in 1.
+    loads = b"".join(b"\0\0\0\0\1\0\0\0" + bytes((slot, 1 + 2 * slot)) for slot in range(2))
+    options, texts = b"\0\0\1", b"\2I am so happy!\xff\1so sad\xff\1\1"
+    put("capi_calls", "texts", loads + b"\2" + options + b"\0\0" + texts + b"\3\0\1\0\0\0")
+    put("capi_calls", "predict", loads + b"\4" + options + b"\0\0\3" + texts + b"\0\0")
+    put("capi_calls", "json", loads + b"\5\0\0\0\0emotion\xff\x0c" + options + b"\0" + texts)
+    tokens = b"\7\0\0\0\x09\0\x02\x08\1\2\0\0" + texts + b"\1\x0a\0\0\0"
+    put("capi_calls", "tokens", loads + tokens)
+    sounds = b"\2\1\1\x64\x14\2\x28\2\1\x50\x0a\2\x1e\2\x28"
+    begin = b"\x0e\0\0\1\1\0\0"
+    said = b"\x0f" + options + b"\1" + texts + sounds + b"\0\0\3\0"
+    put("capi_calls", "conversation", loads + begin + said + b"\x10\0\0\0\1" + said)
+    put("capi_calls", "sound", loads + b"\x12" + options + b"\1\0" + sounds + b"\0\0\0")
+    put("capi_calls", "stream", loads + b"\x13\0\x28\2\x14\x64\1" + sounds)
 
 
 if __name__ == "__main__":
