@@ -1,13 +1,14 @@
 """Targets that are compiled and linked, not run: Windows x64 and macOS arm64, by PyPI's ziglang.
 
 Takes minutes and `pip install ziglang`, so it is run by hand: `AFFECTRT_CROSS=1 pytest
-tests/test_platforms.py`. Big-endian machines are refused.
+tests/test_platforms.py`. Big-endian machines are refused (Debian's `g++-s390x-linux-gnu`).
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ TARGETS = {
     "x86_64-windows-gnu": ("affectrt.dll", b"MZ"),
     "aarch64-macos": ("libaffectrt.1.dylib", b"\xcf\xfa\xed\xfe"),
 }
+REFUSAL = "affectrt needs a little-endian machine"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -55,4 +57,18 @@ def test_big_endian_machines_are_refused(tmp_path: Path) -> None:
     command += ["-U__BYTE_ORDER__", "-D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "affectrt needs a little-endian machine" in done.stderr
+    assert REFUSAL in done.stderr
+
+
+@pytest.mark.parametrize("source", ["bundle/zip_reader.cc", "audio/samples.cc"])
+def test_a_big_endian_compiler_refuses_what_every_build_needs(source: str) -> None:
+    if not os.environ.get("AFFECTRT_CROSS"):
+        pytest.skip("set AFFECTRT_CROSS=1 to compile for other platforms (minutes)")
+    compiler = shutil.which("s390x-linux-gnu-g++") or shutil.which("powerpc64-linux-gnu-g++")
+    if compiler is None:
+        pytest.skip("no big-endian compiler: apt-get install g++-s390x-linux-gnu")
+    command = [compiler, "-std=c++17", f"-I{ROOT / 'csrc'}", "-fsyntax-only"]
+    command += [str(ROOT / "csrc" / source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert REFUSAL in done.stderr
