@@ -37,10 +37,10 @@ _FILLER_TEXT = (
     "today the train and I she was very much a little because of that long story about my house "
     "we they you it in on at with without before after never always"
 )
-_FILLERS = _FILLER_TEXT.split()
+FILLERS = _FILLER_TEXT.split()
 CORPUS = [
     *(" ".join(words) for words in CUES.values()),
-    " ".join(_FILLERS),
+    " ".join(FILLERS),
     "I can't believe they cancelled it, I was so looking forward to tonight.",
     "naïve café, straße, Ünïcödé and 東京 — with emoji 😀 as well; it costs 3.50!",
     "Я так боялась, что ты не придёшь. 今日は本当に楽しかった、ありがとう!",
@@ -209,12 +209,15 @@ def save(folder: Path, model: Any, tokenizer: Any) -> Path:
 
 
 def toy_rows(count: int, seed: int, task: str) -> list[dict[str, Any]]:
-    """Rows of the toy task: which labels' cue words are in the text (in either part of a pair)."""
+    """Rows of the toy task: which labels' cue words are in the text (in either part of a pair); of
+    heads that read tokens, where they are."""
     chosen = random.Random(seed)
+    if task in ("token_labels", "span"):
+        return [_marked_row(chosen, task) for _ in range(count)]
     rows = []
     for i in range(count):
         present = chosen.sample(LABELS, 1 if task == "single_label" else chosen.randint(0, 2))
-        words = chosen.choices(_FILLERS, k=chosen.randint(2, 14))
+        words = chosen.choices(FILLERS, k=chosen.randint(2, 14))
         for label in present:
             words.insert(chosen.randint(0, len(words)), chosen.choice(CUES[label]))
         cut = chosen.randint(1, len(words) - 1) if i % 4 == 0 else len(words)
@@ -231,35 +234,58 @@ def toy_rows(count: int, seed: int, task: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _marked_row(chosen: random.Random, task: str) -> dict[str, Any]:
+    """A text with its cue words marked, or a question and the first label's cue word, if one is in
+    the text. (A question that names the label takes more than seconds to learn.)"""
+    words: list[tuple[str, str]] = [(w, "") for w in chosen.choices(FILLERS, k=8)]
+    for label in chosen.sample(LABELS, chosen.randint(0, 3)):
+        words.insert(chosen.randint(0, len(words)), (chosen.choice(CUES[label][1:]), label))
+    text = " ".join(word for word, _ in words)
+    spans, at = [], 0
+    for word, label in words:
+        if label and task == "token_labels":
+            spans.append([at, at + len(word), label])
+        elif label == LABELS[0]:
+            spans.append([at, at + len(word)])
+        at += len(word) + 1
+    row = {"text": text, "targets": {"default": spans}}
+    return row | {"pair": "is she happy ?"} if task == "span" else row
+
+
 def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
     return path
 
 
+_PROBLEMS = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+TOY_TAGS = ("O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI"))
+_TUNED = {  # what a checkpoint of a task is, and its labels
+    "regression": ("SequenceClassification", ("count", "valence")),
+    "token_labels": ("TokenClassification", TOY_TAGS),
+    "span": ("QuestionAnswering", ("start", "end")),
+}
+
+
 def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 450) -> Path:
-    """A classifier fine-tuned on the toy task until it is nearly always right."""
+    """A checkpoint fine-tuned on the toy task until it is nearly always right."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
     torch.manual_seed(11)
-    problem = {
-        "single_label": "single_label_classification",
-        "multi_label": "multi_label_classification",
-        "regression": "regression",
-    }[task]
-    labels = LABELS if task != "regression" else ("count", "valence")
+    kind, labels = _TUNED.get(task, ("SequenceClassification", LABELS))
     tokenizer = make_tokenizer(family)
-    config = make_config(family, tokenizer, labels, problem, width=48)
-    model = AutoModelForSequenceClassification.from_config(config).eval()  # trains without dropout
+    config = make_config(family, tokenizer, labels, _PROBLEMS.get(task), width=48)
+    auto = getattr(transformers, f"AutoModelFor{kind}")
+    model = auto.from_config(config).eval()  # trains without dropout
     rows = toy_rows(2048, 1, task)
-    targets = torch.zeros(len(rows), len(labels))
-    for i, row in enumerate(rows):
-        if task == "regression":
-            targets[i] = torch.tensor(row["value"])
-        else:
-            for label in row.get("labels", [row.get("label")]):
-                targets[i, LABELS.index(label)] = 1.0
-    encoded = [tokenizer.encode(r["text"], r.get("pair")) for r in rows]
+    pairs = [(r["text"], r.get("pair")) for r in rows]
+    if task == "span":  # the question stands first
+        pairs = [(question, text) for text, question in pairs]
+    encoded = [tokenizer.encode(*pair) for pair in pairs]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     order = torch.Generator().manual_seed(3)
@@ -275,15 +301,44 @@ def write_tuned_checkpoint(folder: Path, family: str, task: str, steps: int = 45
             types[row, :n] = torch.tensor(encoded[i].type_ids)
             mask[row, :n] = 1
         extra = {"token_type_ids": types} if family in ("bert", "electra") else {}
-        truth = targets[picked]
-        if task == "single_label":
-            truth = truth.argmax(dim=1)
-        loss = model(ids, attention_mask=mask, labels=truth, **extra).loss
+        truth = _truth(task, [rows[i] for i in picked], [encoded[i] for i in picked])
+        loss = model(ids, attention_mask=mask, **truth, **extra).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     return save(folder, model.eval(), tokenizer)
+
+
+def _truth(task: str, rows: list[dict[str, Any]], encoded: list[Any]) -> dict[str, Any]:
+    """What a model of transformers takes as the targets of a batch."""
+    import torch
+
+    if task == "regression":
+        return {"labels": torch.tensor([row["value"] for row in rows])}
+    if task == "single_label":
+        return {"labels": torch.tensor([LABELS.index(row["label"]) for row in rows])}
+    if task == "multi_label":
+        return {
+            "labels": torch.tensor([[float(x in row["labels"]) for x in LABELS] for row in rows])
+        }
+    first_last = torch.zeros(2, len(rows), dtype=torch.long)  # [CLS]: nothing in the text
+    tags = torch.full((len(rows), max(len(e.ids) for e in encoded)), -100)
+    for i, (row, tokens) in enumerate(zip(rows, encoded, strict=True)):
+        second = int(task == "span")
+        inside = [k for k, of in enumerate(tokens.sequence_ids) if of == second]
+        tags[i, inside] = 0
+        for begin, end, *label in row["targets"]["default"]:
+            held = [
+                k for k in inside if tokens.offsets[k][0] < end and begin < tokens.offsets[k][1]
+            ]
+            first_last[:, i] = torch.tensor([held[0], held[-1]])
+            if label:
+                tags[i, held] = TOY_TAGS.index(f"I-{label[0]}")
+                tags[i, held[0]] = TOY_TAGS.index(f"B-{label[0]}")
+    if task == "span":
+        return {"start_positions": first_last[0], "end_positions": first_last[1]}
+    return {"labels": tags}
 
 
 def pooled_heads() -> tuple[HeadSpec, ...]:

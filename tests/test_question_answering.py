@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,122 @@ def reccon_pairs(shared_dir: Path, count: int) -> list[tuple[str, str]]:
         turns = [turn for line in file for turn in json.loads(line)["turns"]]
     felt = [turn for turn in turns if turn["causes"]]
     return [(t["text"], f"Why does {t['speaker']} feel {t['emotion']}?") for t in felt[:count]]
+
+
+def teach(folder: Path, leads: dict[str, float], rows: int = 40) -> Path:
+    """A random checkpoint whose last layer finds words by least squares: to begin and end with a
+    word has the logits `leads` / 2 more than no answer, with any other 20 less."""
+    em.write_random_checkpoint(
+        folder, "bert", ("start", "end"), kind="QuestionAnswering", max_tokens=MAX_TOKENS
+    )
+    reference = Reference(folder)
+    network, told = reference.network, ("[CLS]", *leads)
+    words = network.bert.embeddings.word_embeddings.weight
+    with torch.no_grad():  # words can be told apart: each of `told` by a dimension of its own
+        network.bert.embeddings.position_embeddings.weight *= 0.1
+        for layer in network.bert.encoder.layer:
+            layer.attention.output.dense.weight *= 0.1
+            layer.output.dense.weight *= 0.1
+        words[:, : len(told)] = 0.0
+        for dimension, token in enumerate(told):
+            words[reference.tokenizer.token_to_id(token)] = 0.0
+            words[reference.tokenizer.token_to_id(token), dimension] = 1.0
+    states, wanted = [], []
+    for seed in range(rows):
+        feeds, row = reference.feeds(long_text(random.Random(seed), list(leads), 70), "why ?")
+        with torch.no_grad():
+            states.append(network.bert(**feeds).last_hidden_state[0].double())
+        wanted += [leads.get(token, 0.0 if token == "[CLS]" else -20.0) / 2 for token in row.tokens]
+    known, targets = torch.cat(states), torch.tensor(wanted, dtype=torch.float64)
+    known = torch.cat([known, torch.ones(len(known), 1, dtype=torch.float64)], dim=1)
+    weight = torch.where(targets == -10.0, 1.0, 5.0).double()  # the few words of `told`
+    ridge = 1e-3 * torch.eye(known.shape[1], dtype=torch.float64)
+    weighted = known.T * weight
+    answer = torch.linalg.solve(weighted @ known + ridge, weighted @ targets)
+    with torch.no_grad():
+        network.qa_outputs.weight.copy_(answer[:-1].float().expand(2, -1))
+        network.qa_outputs.bias.copy_(answer[-1].float().expand(2))
+    network.save_pretrained(folder)
+    return folder
+
+
+def long_text(chosen: random.Random, words: list[str], count: int) -> str:
+    """Words of one token, `words` among them in any order."""
+    text = chosen.choices(em.FILLERS, k=count)
+    for word in words:
+        text.insert(chosen.randint(0, len(text)), word)
+    return " ".join(text)
+
+
+class LongReference(Reference):
+    """What that pipeline did with a text of any length (transformers 4.57, `doc_stride`,
+    `align_to_words=False`): probabilities of each window's own, those of equal answers added up."""
+
+    def best(self, text: str, question: str, size: int, stride: int) -> tuple[int, int, bool]:
+        """Characters of the best span, and whether it beats the least score of no answer."""
+        self.tokenizer.enable_truncation(size, stride=stride, strategy="only_second")
+        whole = self.tokenizer.encode(question, text)
+        answers: dict[str, list[Any]] = {}
+        nothing = np.inf
+        for row in (whole, *whole.overflowing):
+            values = {"input_ids": row.ids, "token_type_ids": row.type_ids}
+            with torch.inference_mode():
+                found = self.network(**{k: torch.tensor([v]) for k, v in values.items()})
+            possible = np.asarray([s == 1 for s in row.sequence_ids])
+            possible[0] = True
+            start, end = (
+                np.where(possible, logits[0].double().numpy(), -1e4)
+                for logits in (found.start_logits, found.end_logits)
+            )
+            start, end = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (start, end))
+            nothing = min(nothing, start[0] * end[0])
+            start[0] = end[0] = 0.0
+            scores = np.tril(np.triu(np.outer(start, end)), MAX_ANSWER - 1)
+            for place in np.argsort(-scores, axis=None)[:12]:
+                first, last = np.unravel_index(place, scores.shape)
+                if possible[first] and possible[last]:
+                    begin, stop = row.offsets[first][0], row.offsets[last][1]
+                    answer = answers.setdefault(text[begin:stop].lower(), [0.0, begin, stop])
+                    answer[0] += scores[first, last]
+        score, begin, stop = max(answers.values(), key=lambda answer: float(answer[0]))
+        return begin, stop, bool(score > nothing)
+
+
+def test_answers_to_long_texts_are_those_of_the_pipeline(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    checkpoint = made("finds_happy", lambda folder: teach(folder, {"happy": 10.0}))
+    out = tmp_path / "x.affect"
+    export_checkpoint(checkpoint, out, engines=["native", "onnxruntime"])
+    reference = LongReference(checkpoint)
+    models = [affectrt.load(out, backend=backend) for backend in ("native", "onnxruntime")]
+    verdicts = set()
+    for seed in range(100, 124):
+        chosen = random.Random(seed)
+        text = long_text(chosen, ["happy"] * (seed % 4 > 0), chosen.randint(120, 400))
+        wanted = reference.best(text, "why ?", 64, 16)
+        verdicts.add(wanted[2])
+        for model in models:
+            found = model.analyze_long(text, question="why ?", window=64, overlap=16)
+            head = found.result.heads["default"]
+            assert bool(head.spans) == wanted[2]
+            if head.spans:
+                assert (head.spans[0].start, head.spans[0].end) == wanted[:2]
+                assert head.spans[0].text == "happy"
+    assert verdicts == {True, False}
+
+
+def test_scores_that_are_all_one_do_not_decide(made: Callable[..., Path], tmp_path: Path) -> None:
+    """float32 knows no score between that of a lead of 17 and 1."""
+    checkpoint = made("finds_both", lambda folder: teach(folder, {"glad": 40.0, "happy": 80.0}))
+    out = tmp_path / "x.affect"
+    export_checkpoint(checkpoint, out)
+    text = " ".join(["glad", *em.FILLERS * 6, "happy", *em.FILLERS])
+    found = affectrt.load(out).analyze_long(text, question="why ?", window=64, overlap=16)
+    head = found.result.heads["default"]
+    assert [span.text for span in head.candidates[:2]] == ["happy", "glad"]
+    assert [span.score for span in head.candidates[:2]] == [1.0, 1.0]
+    assert head.spans == head.candidates[:1]
 
 
 def test_answers_are_those_of_the_pipeline(

@@ -14,6 +14,7 @@ from .inputs import _kind, rows_of
 from .results import HeadResult, Heads, Result, Span, _short
 
 if TYPE_CHECKING:
+    from . import _core
     from .model import Model, Progress
 
 Pool = Literal["mean", "max"]
@@ -124,8 +125,13 @@ def analyze_long(
     )
     truncated = bool(prediction.truncated.any())
     if asked is not None:
-        names = [model.info.heads[index].name for index in asked]
-        answers = Heads(tuple(_best_spans(text, windows, name) for name in names))
+        of = dict(zip(prediction.answered, prediction.heads, strict=True))
+        answers = Heads(
+            tuple(
+                _best_spans(text, windows, model.info.heads[index].name, _leads(of[index]))
+                for index in asked
+            )
+        )
         return LongResult(windows, Result(text, question, answers, truncated))
     ends = [0, *(end for _, end in tokens)]
     new = np.diff(ends).astype(np.float64) if len(places) > 1 else np.ones(1)
@@ -148,18 +154,33 @@ def _asked(model: Model, question: str) -> list[int]:
     return found
 
 
-def _best_spans(text: str, windows: Sequence[Window], head: str) -> HeadResult:
+def _leads(scores: _core.HeadScores) -> list[list[float]]:
+    """By how much the logits of each candidate of each window beat those of no answer: its score
+    before the sigmoid, which makes 1 of all beyond 17."""
+    assert scores.token_begin is not None
+    assert scores.spans is not None
+    assert scores.span_begin is not None
+    logits, candidates = scores.logits.astype(np.float64), np.diff(scores.span_begin)
+    nothing = np.repeat(scores.token_begin[:-1], candidates)
+    first, last = nothing + 1 + scores.spans[:, 0], nothing + 1 + scores.spans[:, 1]
+    leads = logits[first, 0] + logits[last, 1] - logits[nothing].sum(axis=1)
+    return [of.tolist() for of in np.split(leads, scores.span_begin[1:-1])]
+
+
+def _best_spans(
+    text: str, windows: Sequence[Window], head: str, leads: Sequence[Sequence[float]]
+) -> HeadResult:
     """What a span head says of the whole text: the best candidates of its windows."""
-    found: list[tuple[Span, bool]] = []
-    for window in windows:
+    ranked: list[tuple[float, Span, bool]] = []
+    for window, of_window in zip(windows, leads, strict=True):
         own = window.result.heads[head]
-        for span in own.candidates:
+        for span, lead in zip(own.candidates, of_window, strict=True):
             start, end = window.start + span.start, window.start + span.end
             moved = Span(start, end, text[start:end], span.label, span.score)
-            found.append((moved, span in own.spans))
-    found.sort(key=lambda one: (-one[0].score, one[0].start))
+            ranked.append((lead, moved, span in own.spans))
+    ranked.sort(key=lambda one: (-one[0], one[1].start))
     kept: list[tuple[Span, bool]] = []
-    for span, decided in found:
+    for _, span, decided in ranked:
         apart = all(span.end <= one.start or one.end <= span.start for one, _ in kept)
         if apart and len(kept) < _MOST_CANDIDATES:
             kept.append((span, decided))
