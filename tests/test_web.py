@@ -62,10 +62,12 @@ def test_kernels_agree_with_the_reference(build: Path, tmp_path: Path) -> None:
     libraries = [
         str(build / "csrc" / name / f"libaffectrt_{name}.a") for name in ("kernels", "base")
     ]
-    source = str(ROOT / "tests" / "cpp" / "test_kernels.cc")
+    sources = [
+        str(ROOT / "tests" / "cpp" / f"{name}.cc") for name in ("test_kernels", "doctest_main")
+    ]
     flags = ["-std=c++17", "-O1", "-fwasm-exceptions", f"-I{ROOT}/csrc", f"-isystem{tmp_path}"]
     flags += ["-sALLOW_MEMORY_GROWTH=1", "-sEXIT_RUNTIME=1"]
-    run(tool("em++"), *flags, source, *libraries, "-o", program)
+    run(tool("em++"), *flags, *sources, *libraries, "-o", program)
     # emscripten 3.1 would fetch its own file as from a server.
     assert "0 failed" in run(*NODE, "--no-experimental-fetch", program)
 

@@ -1,7 +1,6 @@
 // Attention in 16-bit integers: every kernel body that this CPU can run against the scalar
 // reference at ragged sizes, its sums where they are the largest, and what it makes of one head
 // beside attention in double.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // WAV headers, samples, frames and the resampler: what Python's tests cannot see, and all of it
 // under the sanitizers.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,13 +1,12 @@
 // Scratch that many callers share.
-#include "engine/chunks.h"
-
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <new>
 #include <thread>
 #include <vector>
+
+#include "engine/chunks.h"
 
 #if !defined(_WIN32)
 #include <sys/wait.h>

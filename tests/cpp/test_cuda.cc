@@ -1,5 +1,4 @@
 // The arithmetic of GPU kernels, on the CPU: any number of threads gives the bits of FrameFeatures.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <random>

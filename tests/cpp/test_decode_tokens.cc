@@ -1,6 +1,3 @@
-#include "tasks/decode.h"
-
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -8,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "tasks/decode.h"
 
 using namespace affectrt;
 

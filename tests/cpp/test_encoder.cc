@@ -1,6 +1,5 @@
 // The encoder on small made-up weights: against a plain double-precision computation of the same
 // network, on every instruction set, and on weights and rows that are wrong.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,6 +1,5 @@
 // Every kernel body that this CPU can run, against the scalar reference at ragged sizes; and the
 // promise that a row's result depends on that row alone.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

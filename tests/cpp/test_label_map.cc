@@ -1,5 +1,4 @@
 // Label sets mapped onto one another, and scores of groups.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <set>

@@ -1,7 +1,4 @@
 // The native backend under many callers at once, as the thread sanitizer sees it.
-#include "engine/native_backend.h"
-
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -11,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "engine/native_backend.h"
 #include "safetensors_image.h"
 
 using namespace affectrt;

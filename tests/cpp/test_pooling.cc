@@ -1,5 +1,4 @@
 // Hidden states to one vector a row, against a plain computation in double.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

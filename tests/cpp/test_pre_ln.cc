@@ -1,7 +1,6 @@
 // The parts that ModernBERT and Whisper's encoder add, each against a plain computation in double,
 // and their promise that a row's bits depend on that row alone. What whole checkpoints compute is
 // compared with torch in tests/test_native_pre_ln.py.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,4 @@
 // SentencePiece's normalisation map, on maps built here and on damaged ones.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <random>

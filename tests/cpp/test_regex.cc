@@ -1,6 +1,5 @@
 // Regular expressions. Expected matches are what Oniguruma in tokenizers 0.23.3 gives;
 // tests/test_text_models.py compares at large.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <random>

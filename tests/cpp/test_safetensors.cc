@@ -1,5 +1,4 @@
 // Reading of safetensors, honest and hostile.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <random>

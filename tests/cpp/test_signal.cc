@@ -1,6 +1,5 @@
 // Kernels of sound features on every instruction set of this CPU: against sums in double, and the
 // SIMD bodies against each other to the bit.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,6 +1,5 @@
 // Clips through a whole speech model. What a checkpoint computes is compared with torch in
 // tests/test_speech_model.py.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

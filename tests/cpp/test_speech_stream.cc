@@ -1,5 +1,4 @@
 // Streams of sound with a judge that measures loudness: chunking, timestamps, smoothing, errors.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // The four vocabulary models on small vocabularies. Expected tokens are what tokenizers 0.23.3
 // gives; tests/test_text_models.py compares at large.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,4 @@
 // Segments from probabilities, and that any chunking of the sound gives the same.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>
