@@ -9,17 +9,17 @@ import pytest
 from attacks.model_files import write_corpus
 from cmake_build import built, run, tool
 
-
-@pytest.mark.parametrize(
-    ("preset", "tests"),
-    [
-        ("dev", "."),
-        ("asan", "."),
-        ("tsan", "runtime|thread|onnxruntime|native|encoder|speech_stream|chunks"),
-    ],
+THREADS = (
+    *("capi_speech_stream", "capi_threads", "chunks", "encoder", "native_backend"),
+    *("onnxruntime_backend", "runtime", "speech_stream", "thread_pool"),
 )
-def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:
-    build = built(preset)
+
+
+@pytest.mark.parametrize(("preset", "tests"), [("dev", ()), ("asan", ()), ("tsan", THREADS)])
+def test_cpp(preset: str, tests: tuple[str, ...], tmp_path: Path) -> None:
+    """All tests, or these."""
+    programs = (f"test_{test}" for test in tests)
+    build = built(preset, *programs, "affectrt_tiny_model") if tests else built(preset)
     corpus = tmp_path / "attacks"
     assert write_corpus(corpus) > 100
     ctest = str(Path(tool("cmake")).with_name("ctest"))
@@ -31,7 +31,7 @@ def test_cpp(preset: str, tests: str, tmp_path: Path) -> None:
         "--parallel",
         "2",
         "-R",
-        tests,
+        f"^({'|'.join(tests)})$" if tests else ".",
         env={**os.environ, "AFFECTRT_ATTACKS": str(corpus)},
     )
     assert "100% tests passed" in output
