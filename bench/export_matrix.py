@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/export-matrix.md")
     parser.add_argument("--families", nargs="*", help="of text (default: all)")
     parser.add_argument("--sounds", nargs="*", choices=list(SOUNDS), default=list(SOUNDS))
-    parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=HEADS)
+    parser.add_argument("--heads", nargs="*", default=list(HEADS), choices=HEADS)
     parser.add_argument("--tuned", nargs="*", default=["single_label"], choices=HEADS)
     parser.add_argument("--rows", type=int, default=500, help="of the toy task")
     parser.add_argument(

@@ -336,7 +336,7 @@ def product_answers(
     together = core.predict_passes(passes, indices).heads
     alone = [core.predict_passes([one], indices).heads for one in passes[:_NEIGHBOUR_ROWS]]
     answers = ProductAnswers(
-        backend=" ".join((core.backend_name, *providers)),
+        backend=" ".join((core.backend_name, *(name.partition("=")[0] for name in providers))),
         logits=tuple(h.logits for h in together),
         decided=tuple(
             in_answer(h) if spec.task == "span" else h.decided

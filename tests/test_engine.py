@@ -279,6 +279,29 @@ def test_providers(build: Build) -> None:
     assert model.backend_name == "onnxruntime"
 
 
+def test_provider_in_a_library_of_its_own(build: Build, tmp_path: Path) -> None:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source, library = ROOT / "tests" / "cpp" / "plugin_provider.c", tmp_path / "mine.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    other = shutil.copy(library, tmp_path / "other.so")
+    for name in ("MineProvider", "MineProvider:0"):
+        model = build(providers=[f"{name}={library}"])
+        assert f"{name}={library}, CPUExecutionProvider" in model.backend_detail
+        assert np.array_equal(logits(model, TEXTS), logits(build(), TEXTS))
+    for provider, message in {
+        f"MineProvider:1={library}": "device 1 is not there; it knows 1 of this machine",
+        f"MineProvider={other}": "this process has it of .*mine.so' already",
+        f"Other={tmp_path}/none.so": "none.so: cannot open shared object file",
+        f"Other={LIBRARY}": "CreateEpFactories",
+    }.items():
+        with pytest.raises(BackendError, match=message):
+            build(providers=[provider])
+    with pytest.raises(InputError, match="libraries of their own"):
+        build(providers=[f"MineProvider:one={library}"])
+
+
 @pytest.mark.parametrize("threads", [-1, 5000])
 def test_impossible_thread_counts(build: Build, threads: int) -> None:
     with pytest.raises(InputError, match="num_threads"):

@@ -25,6 +25,7 @@ struct TypeInfo;
 struct TensorInfo;
 struct CudaOptions;
 struct TensorRtOptions;
+struct EpDevice;  // a device for which a registered provider library has an execution provider
 
 // C enumerations cross the ABI as int.
 constexpr int kFloat = 1;
@@ -44,6 +45,13 @@ constexpr int kInvalidGraph = 10;
 
 // The ABI version that is asked for; ONNX Runtime 1.N offers versions 1 to N.
 constexpr uint32_t kApiVersion = 22;
+
+// Their ORTCHAR_T.
+#if defined(_WIN32)
+using PathChar = wchar_t;
+#else
+using PathChar = char;
+#endif
 
 using Slot = void (*)();
 using LogFunction = void (*)(void* parameter, int severity, const char* category,
@@ -121,7 +129,12 @@ using GetApiBase = const ApiBase* (*)();
        const char* const*, size_t)                                                                 \
   SLOT(208, ReleaseCUDAProviderOptions, void, CudaOptions*)                                        \
   SLOT(216, SessionOptionsAppendExecutionProvider, Status*, SessionOptions*, const char*,          \
-       const char* const*, const char* const*, size_t)
+       const char* const*, const char* const*, size_t)                                             \
+  SLOT(301, RegisterExecutionProviderLibrary, Status*, Env*, const char*, const PathChar*)         \
+  SLOT(303, GetEpDevices, Status*, const Env*, const EpDevice* const**, size_t*)                   \
+  SLOT(304, SessionOptionsAppendExecutionProvider_V2, Status*, SessionOptions*, Env*,              \
+       const EpDevice* const*, size_t, const char* const*, const char* const*, size_t)             \
+  SLOT(312, EpDevice_EpName, const char*, const EpDevice*)
 // clang-format on
 
 // The slots above as typed members.

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
-#include <mutex>
+#include <iterator>
 
 #include "base/system.h"
+#if defined(_WIN32)
+#include "base/windows_strings.h"
+#endif
 
 namespace affectrt {
 namespace {
@@ -146,6 +148,39 @@ std::vector<std::string> OnnxRuntimeLibrary::providers() const {
   std::vector<std::string> result(names, names + count);
   check(api_.ReleaseAvailableProviders(names, count), "cannot list execution providers");
   return result;
+}
+
+void OnnxRuntimeLibrary::append_plugin(ort::SessionOptions* options, const std::string& name,
+                                       int device, const std::string& path) const {
+  const std::string doing = "execution provider '" + name + "' of '" + path + "' in " + describe();
+  const std::lock_guard<std::mutex> lock(plugins_mutex_);
+  const auto known = plugins_.find(name);
+  if (known == plugins_.end()) {
+#if defined(_WIN32)
+    const std::wstring file = wide(path);
+#else
+    const std::string& file = path;
+#endif
+    check(api_.RegisterExecutionProviderLibrary(env_, name.c_str(), file.c_str()), doing);
+    plugins_.emplace(name, path);
+  } else if (known->second != path) {
+    throw Error(ErrorKind::kBackend,
+                doing + ": this process has it of '" + known->second + "' already");
+  }
+  const ort::EpDevice* const* devices = nullptr;
+  size_t count = 0;
+  check(api_.GetEpDevices(env_, &devices, &count), doing);
+  std::vector<const ort::EpDevice*> own;
+  std::copy_if(devices, devices + count, std::back_inserter(own),
+               [&](const ort::EpDevice* one) { return name == api_.EpDevice_EpName(one); });
+  if (static_cast<size_t>(device) >= own.size()) {
+    throw Error(ErrorKind::kBackend, doing + ": device " + std::to_string(device) +
+                                         " is not there; it knows " + std::to_string(own.size()) +
+                                         " of this machine");
+  }
+  check(api_.SessionOptionsAppendExecutionProvider_V2(options, env_, &own[device], 1, nullptr,
+                                                      nullptr, 0),
+        doing);
 }
 
 std::string OnnxRuntimeLibrary::describe() const {

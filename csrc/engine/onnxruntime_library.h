@@ -1,7 +1,9 @@
 // ONNX Runtime found at run time: the shared library behind our declaration of its C ABI.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,10 @@ class OnnxRuntimeLibrary {
   const ort::Env* env() const { return env_; }
   // Execution providers compiled into this build; whether a device is there shows only at use.
   std::vector<std::string> providers() const;
+  // Adds provider `name` out of a library of its own, on the device of that number among those that
+  // it knows here. A library stays registered.
+  void append_plugin(ort::SessionOptions* options, const std::string& name, int device,
+                     const std::string& path) const;
   // "onnxruntime 1.22.0 (/path)"
   std::string describe() const;
 
@@ -41,6 +47,8 @@ class OnnxRuntimeLibrary {
   std::string version_;
   ort::Api api_;
   ort::Env* env_ = nullptr;
+  mutable std::mutex plugins_mutex_;
+  mutable std::map<std::string, std::string> plugins_;  // name -> path of what is registered
 };
 
 // Some failures (a provider whose own libraries are missing) are told in full only to the log. The

@@ -47,31 +47,41 @@ constexpr const char* kCpu = "CPUExecutionProvider";
 constexpr const char* kCuda = "CUDAExecutionProvider";
 constexpr const char* kTensorRt = "TensorrtExecutionProvider";
 
-// "CUDAExecutionProvider:1" is the provider on device 1.
+// "CUDAExecutionProvider:1" is the provider on device 1, "Name=/its/library.so" one in a library of
+// its own.
 struct Provider {
   std::string name;
   int device = 0;
+  std::string library;
 };
 
 Provider parse_provider(const std::string& text) {
-  const size_t colon = text.find(':');
-  if (colon == std::string::npos) return {text};
-  const std::string name = text.substr(0, colon);
-  const std::string number = text.substr(colon + 1);
+  const size_t equals = std::min(text.find('='), text.size());
+  Provider provider;
+  provider.name = text.substr(0, equals);
+  provider.library = text.substr(std::min(equals + 1, text.size()));
+  const size_t colon = provider.name.find(':');
+  if (colon == std::string::npos) return provider;
+  const std::string number = provider.name.substr(colon + 1);
+  provider.name.resize(colon);
   const bool is_number = !number.empty() && number.size() <= 4 &&
                          number.find_first_not_of("0123456789") == std::string::npos;
-  if (!is_number || (name != kCuda && name != kTensorRt)) {
-    throw Error(ErrorKind::kInput, "execution provider '" + text +
-                                       "': the number of a device stands behind a colon, of CUDA "
-                                       "and TensorRT alone, as in 'CUDAExecutionProvider:1'");
+  const bool has_devices =
+      provider.name == kCuda || provider.name == kTensorRt || !provider.library.empty();
+  if (!is_number || !has_devices) {
+    throw Error(ErrorKind::kInput,
+                "execution provider '" + text +
+                    "': the number of a device stands behind a colon, of CUDA, TensorRT and those "
+                    "in libraries of their own alone, as in 'CUDAExecutionProvider:1'");
   }
-  return {name, std::stoi(number)};
+  provider.device = std::stoi(number);
+  return provider;
 }
 
 MemoryPlace place_of(const std::vector<std::string>& providers) {
   if (providers.empty()) return {};
   const Provider first = parse_provider(providers.front());
-  if (first.name != kCuda && first.name != kTensorRt) return {};
+  if (!first.library.empty() || (first.name != kCuda && first.name != kTensorRt)) return {};
   return {kCudaMemory, first.device};
 }
 
@@ -80,7 +90,8 @@ void append_provider(const OnnxRuntimeLibrary& library, ort::SessionOptions* opt
                      const std::string& text) {
   const ort::Api& api = library.api();
   const std::string doing = "execution provider '" + text + "' of " + library.describe();
-  const auto [name, device] = parse_provider(text);
+  const auto [name, device, path] = parse_provider(text);
+  if (!path.empty()) return library.append_plugin(options, name, device, path);
   const std::string device_id = std::to_string(device);
   if (name == kCpu) return;  // always there, and always the last
   if (name == kCuda) {
@@ -144,7 +155,8 @@ void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* op
   if (wanted.empty()) return;
   const std::vector<std::string> offered = library.providers();
   for (const std::string& text : wanted) {
-    const std::string name = parse_provider(text).name;
+    const auto [name, device, path] = parse_provider(text);
+    if (!path.empty()) continue;
     if (name == kCuda || name == kTensorRt) refuse_another_bridge(library, text);
     if (std::find(offered.begin(), offered.end(), name) == offered.end()) {
       throw Error(ErrorKind::kBackend, "no execution provider '" + name + "' in " +

@@ -234,7 +234,8 @@ def load(
     `backend` is "auto", "native" or "onnxruntime". `num_threads` bounds the threads of one call;
     by default as many as the CPU quota of this process allows. `providers` are execution
     providers of ONNX Runtime in order of preference, as in `["CUDAExecutionProvider"]`, or on
-    another device than the first `["CUDAExecutionProvider:1"]`.
+    another device than the first `["CUDAExecutionProvider:1"]`; one that comes in a library of its
+    own (a plug-in) as `"Name=/path/to/the/library"`.
     `max_batch_tokens` bounds the tokens (padding included) of one batch of texts, and with it the
     memory.
 
