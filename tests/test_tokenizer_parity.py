@@ -142,8 +142,8 @@ PRE_TOKENIZERS = {
     "digits, byte level": pre.Sequence([pre.Digits(individual_digits=True), pre.ByteLevel()]),
     **{f"punctuation {b}": pre.Punctuation(b) for b in BEHAVIORS},
     **{
-        f"split {pattern} {b} {invert}": pre.Split(pattern, b, invert)
-        for pattern in (" ", "", Regex(r"\w+"), Regex(r"e*"))
+        f"split {pattern} {b} {invert}": pre.Split(kind(pattern), b, invert)
+        for kind, pattern in ((str, " "), (str, ""), (Regex, r"\w+"), (Regex, r"e*"))
         for b in BEHAVIORS
         for invert in (False, True)
     },
