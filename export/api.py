@@ -121,7 +121,8 @@ def export_checkpoint(
         smooth: of the int8 precisions, the strength (0 to 1) with which outliers of activations are
             moved into weights before, by ranges measured on `data` (see `affectrt.export.smooth`).
         tensorrt: GPU compute capabilities (``"8.9"``) to put TensorRT-RTX engines for into the
-            file, in float16, of a float32 graph (see `tensorrt_engines`); no GPU is needed.
+            file, in float16, or int8 with `int8-static` (see `tensorrt_engines`); no GPU is
+            needed.
         via: what makes the ONNX graph: ``"torch"`` (its dynamo exporter) or ``"optimum"`` (of
             sequence classifiers of transformers; see `optimum_export`).
         certificates: files to write the report to as well, ``.json`` or ``.html``.
@@ -156,10 +157,11 @@ def export_checkpoint(
         )
     if calibration not in METHODS:
         raise ExportError(f"calibration {calibration!r} is not one of {', '.join(METHODS)}")
-    if tensorrt and (precision != "fp32" or "onnxruntime" not in (engines or ())):
+    of_graph = precision == "fp32" and "onnxruntime" in (engines or ())
+    if tensorrt and not of_graph and precision != "int8-static":
         raise ExportError(
             "TensorRT engines are compiled of a float32 graph: they need precision 'fp32' and the "
-            "engine 'onnxruntime'"
+            "engine 'onnxruntime', or precision 'int8-static'"
         )
     if smooth is not None and not precision.startswith("int8"):
         raise ExportError(f"smooth moves outliers for int8's sake; precision is {precision!r}")
@@ -244,11 +246,14 @@ def export_checkpoint(
             smoothed(loaded, answers, smooth)
             how += ["--smooth", f"{smooth:g}"]
         higher: dict[str, tuple[str, ...]] = {}
+        for_tensorrt: bytes | None = None
         if graph is not None:
             files["model.onnx"] = graph
         elif precision == "int8-static":
             answers = answers or source_answers(loaded, rows)
-            files["model.onnx"] = _static(loaded, trace, answers, calibration, step)
+            files["model.onnx"], for_tensorrt = _static(
+                loaded, trace, answers, calibration, step, tensorrt=bool(tensorrt)
+            )
             how += ["--calibration", calibration]
         elif bar is None:
             if "onnxruntime" in engines:
@@ -289,9 +294,10 @@ def export_checkpoint(
             manifest["x-vocabulary"] = vocabulary.to_manifest(other_rows)
         if tensorrt:
             step(f"compile for compute capability {', '.join(tensorrt)}")
-            graph_bytes = files["model.onnx"]
+            graph_bytes = for_tensorrt or files["model.onnx"]
             assert isinstance(graph_bytes, bytes)
-            built = build_engines(graph_bytes, loaded, tensorrt)
+            kind = "fp16" if for_tensorrt is None else "int8"
+            built = build_engines(graph_bytes, loaded, tensorrt, precision=kind)
             files |= {about.entry: content for about, content in built.items()}
             add_to_manifest(manifest, tuple(built))
         step("compare with the checkpoint")
@@ -510,15 +516,21 @@ def _static(
     answers: SourceAnswers,
     method: str,
     step: Progress,
-) -> bytes:
+    *,
+    tensorrt: bool,
+) -> tuple[bytes, bytes | None]:
+    """The graph for ONNX Runtime, and that for TensorRT, which reads no quantised tables."""
     step("trace to ONNX")
     graph = trace(checkpoint)
     step("check the graph against torch")
     check_against_torch(to_bytes(graph), checkpoint)
     step(f"calibrate and quantise ({method})")
-    quantize_tables(graph)
     keep = [f"heads.{h.name}" for h in checkpoint.heads]
-    return quantize_static(to_bytes(graph), checkpoint, answers, method, keep)
+    other = None
+    if tensorrt:
+        other = quantize_static(to_bytes(graph), checkpoint, answers, method, keep, symmetric=True)
+    quantize_tables(graph)
+    return quantize_static(to_bytes(graph), checkpoint, answers, method, keep), other
 
 
 def _image_if_small(graph: Any) -> bytes | None:

@@ -56,6 +56,8 @@ def quantize_static(
     source: SourceAnswers,
     method: str,
     keep: Sequence[str],
+    *,
+    symmetric: bool = False,
 ) -> bytes:
     """A float32 graph with QuantizeLinear and DequantizeLinear around its products.
 
@@ -67,6 +69,7 @@ def quantize_static(
             tokens.
         method: of `METHODS`.
         keep: products by the name of their weights, to leave in float32.
+        symmetric: as TensorRT wants it: no zero points, weights of 8 bits, biases in float32.
 
     Raises:
         ExportError: an unknown method, or onnxruntime cannot quantise this graph.
@@ -111,12 +114,17 @@ def quantize_static(
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["MatMul", "Gemm"],
                 per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
+                reduce_range=not symmetric,
+                activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=excluded,
                 calibrate_method=known[method],
-                extra_options={"MatMulConstBOnly": True, "CalibTensorRangeSymmetric": False},
+                extra_options={
+                    "MatMulConstBOnly": True,
+                    "CalibTensorRangeSymmetric": False,
+                    "ActivationSymmetric": symmetric,
+                    "QuantizeBias": not symmetric,
+                },
             )
         except Exception as error:  # onnxruntime's tools raise whatever they meet
             reason = (str(error).strip() or repr(error)).splitlines()[0]

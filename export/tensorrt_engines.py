@@ -26,7 +26,7 @@ KEY = "x-engines"
 # Consumer GPUs from Ampere to Blackwell. (Turing, 7.5, takes a graph of its own; 9.0 is not done by
 # TensorRT-RTX at all.)
 CAPABILITIES = ("8.6", "8.9", "12.0")
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,13 @@ def build_engines(
     batch: tuple[int, int, int] = (1, 8, 32),
     best_tokens: int = 64,
 ) -> dict[Engine, bytes]:
-    """Compile a float32 graph for each compute capability.
+    """Compile a graph for each compute capability.
 
     Args:
-        image: as `export_onnx` gives it; integer products of `quantize_onnx` are not taken.
+        image: float32, as `export_onnx` gives it, or for int8 of `quantize_static`, symmetric;
+            integer products of `quantize_onnx` are not taken.
         capabilities: as NVIDIA numbers them, ``"8.9"``.
-        precision: ``"fp16"``, with inputs and outputs as they are, or ``"fp32"``.
+        precision: ``"fp16"``, with inputs and outputs as they are, ``"fp32"``, or ``"int8"``.
         batch: least, best and most rows of one run.
         best_tokens: what rows are tuned for; least is 1, most what the model takes.
 

@@ -23,6 +23,11 @@ import affectrt
 from affectrt.errors import ExportError, UnsupportedError
 from affectrt.export import export_checkpoint
 from affectrt.export.bundle import read_manifest
+from affectrt.export.checkpoint import load_checkpoint
+from affectrt.export.data import read_data
+from affectrt.export.onnx_export import cpu_session, export_onnx, run_session, to_bytes
+from affectrt.export.parity import make_feeds, source_answers
+from affectrt.export.static_qdq import quantize_static
 from affectrt.export.tensorrt_engines import KEY, find_engine
 
 TEXTS = ["so happy and glad", "no", "the train was late, and I was furious about that story"]
@@ -105,3 +110,38 @@ def test_engines_are_compiled_without_a_gpu(tuned: Path, tmp_path: Path) -> None
     export_checkpoint(tuned, plain)
     with pytest.raises(UnsupportedError, match="has no engines; export it with --tensorrt"):
         find_engine(plain, "8.9", trt.__version__)
+
+
+def test_int8_engines_are_of_a_symmetric_graph(tuned: Path, tmp_path: Path) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    data = em.write_jsonl(tmp_path / "rows.jsonl", em.toy_rows(200, 2, "single_label"))
+    out = tmp_path / "x.affect"
+    report = export_checkpoint(
+        tuned, out, precision="int8-static", data=data, tensorrt=["8.9", "12.0"]
+    )
+    assert report.passed
+    engines = read_manifest(out)[KEY]
+    assert [(e["capability"], e["precision"]) for e in engines] == [
+        ("8.9", "int8"),
+        ("12.0", "int8"),
+    ]
+    assert len(find_engine(out, "12.0", trt.__version__)) > 10_000
+
+
+def test_the_symmetric_graph_decides_as_the_checkpoint(tuned: Path, tmp_path: Path) -> None:
+    loaded = load_checkpoint(tuned)
+    rows = read_data(
+        em.write_jsonl(tmp_path / "rows.jsonl", em.toy_rows(200, 2, "single_label")), loaded.heads
+    )
+    answers = source_answers(loaded, rows)
+    image = quantize_static(
+        to_bytes(export_onnx(loaded)), loaded, answers, "minmax", (), symmetric=True
+    )
+    graph = onnx.load_from_string(image).graph
+    values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    zeros = [values[n.input[2]] for n in graph.node if "quantize" in n.op_type.lower()]
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    (logits,) = run_session(cpu_session(image), make_feeds(answers.passes, loaded)).values()
+    (wanted,) = answers.logits.values()
+    assert np.array_equal(logits.argmax(1), wanted.argmax(1))

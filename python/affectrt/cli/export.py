@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensorrt",
         metavar="CC,CC",
         help="put TensorRT-RTX engines for these GPU compute capabilities (8.6,8.9,12.0) in as "
-        "well; with --precision fp32 --engine onnxruntime",
+        "well: float16 with --precision fp32 --engine onnxruntime, int8 with int8-static",
     )
     parser.add_argument(
         "--via",
