@@ -1,6 +1,7 @@
 /* Conversations whose turns have voices. Arguments: tiny.affect and tiny_speech.affect. */
 #include <affectrt.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "check.h"
@@ -173,6 +174,11 @@ static void test_wrong(const affectrt_model* text, const affectrt_model* speech)
   options.speech = text;
   CHECK_STATUS(AFFECTRT_INPUT, "one of texts", affectrt_conversation_create(text, &options, &none));
   CHECK(none == NULL);
+  /* A program of ABI 1.1, whose options end before `speech`. */
+  options.struct_size = offsetof(affectrt_conversation_options, speech);
+  CHECK_OK(affectrt_conversation_create(text, &options, &none));
+  check_same(none, deaf);
+  affectrt_conversation_destroy(none);
   affectrt_conversation_destroy(one);
   affectrt_conversation_destroy(same);
   affectrt_conversation_destroy(deaf);
