@@ -32,6 +32,9 @@ Progress: TypeAlias = Callable[[int, int], object]
 """Called as `progress(rows_done, rows_total)` between batches."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+_Scores: TypeAlias = tuple[FloatArray, BoolArray, BoolArray, FloatArray | None]
+_Row: TypeAlias = tuple[list[str], list[float], list[bool], bool, float | None]
 _T = TypeVar("_T")
 
 _TOGETHER = 64  # texts whose scores lie together until their last answer is dropped
@@ -44,6 +47,8 @@ class _CancelledError(Exception):
 class LabelScores:
     """A head's scores of some texts, and its answer to each of them."""
 
+    __slots__ = ("_info", "_labels", "_rows", "_scores")
+
     def __init__(
         self,
         info: HeadInfo,
@@ -53,20 +58,29 @@ class LabelScores:
     ) -> None:
         self._info = info
         self._labels = labels
-        self._scores = (scores.scores, scores.decided, scores.unsure, scores.levels)
+        values, decided, unsure, levels = (
+            scores.scores,
+            scores.decided,
+            scores.unsure,
+            scores.levels,
+        )
         if part is not None:
             # Copies, so that an answer that is kept does not keep those to all texts of a call.
-            values, decided, unsure, levels = self._scores
+            values, decided, unsure = values[part].copy(), decided[part].copy(), unsure[part].copy()
             levels = None if levels is None else levels[part].copy()
-            self._scores = (values[part].copy(), decided[part].copy(), unsure[part].copy(), levels)
-        self._rows: list[tuple[list[str], list[float], list[bool], bool, float | None]] | None
-        self._rows = None
+        self._scores: _Scores | None = (values, decided, unsure, levels)  # until _rows is there
+        self._rows: list[_Row] | None = None
 
     def answer(self, row: int) -> HeadResult:
         """The answer to the text `row` of these."""
-        if self._rows is None:
-            self._rows = self._sorted()
-        names, values, decided, unsure, level = self._rows[row]
+        rows = self._rows
+        if rows is None:
+            scores = self._scores
+            rows = self._rows if scores is None else self._sorted(scores)  # None: another thread
+            assert rows is not None
+            self._rows = rows
+            self._scores = None
+        names, values, decided, unsure, level = rows[row]
         return HeadResult(
             self._info.name,
             self._info.task,
@@ -76,8 +90,8 @@ class LabelScores:
             level,
         )
 
-    def _sorted(self) -> list[tuple[list[str], list[float], list[bool], bool, float | None]]:
-        values, decided, unsure, levels = self._scores
+    def _sorted(self, scores: _Scores) -> list[_Row]:
+        values, decided, unsure, levels = scores
         if self._info.task == "regression":
             order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
         else:

@@ -201,14 +201,17 @@ class Heads(Mapping[str, HeadResult]):
         raise AttributeError(f"Heads is immutable; cannot set {name!r}")
 
     def _at(self, index: int) -> HeadResult:
+        makers = self._makers  # before what is made: another thread may forget them
         result = self._made[index]
         if result is None:
-            result = self._made[index] = self._makers[index](self._row)
+            result = self._made[index] = makers[index](self._row)
         return result
 
     @property
     def _results(self) -> tuple[HeadResult, ...]:
-        return tuple(map(self._at, range(len(self._names))))
+        results = tuple(map(self._at, range(len(self._names))))
+        object.__setattr__(self, "_makers", ())  # with the scores that they hold
+        return results
 
     def __getitem__(self, name: str) -> HeadResult:
         if name not in self._names:
