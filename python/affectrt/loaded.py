@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import _core
 from .dlpack import DeviceArray, OnDevice, capsule_of
 from .errors import InputError
@@ -25,7 +23,6 @@ class LoadedModel:
         self._graph = core
         self._options = options
         self._info = model_info(core)
-        self._labels = [np.array(head.labels, dtype=np.object_) for head in self._info.heads]
 
     @property
     def info(self) -> ModelInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -32,9 +32,6 @@ Progress: TypeAlias = Callable[[int, int], object]
 """Called as `progress(rows_done, rows_total)` between batches."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
-_Scores: TypeAlias = tuple[FloatArray, BoolArray, BoolArray, FloatArray | None]
-_Row: TypeAlias = tuple[list[str], list[float], list[bool], bool, float | None]
 _T = TypeVar("_T")
 
 _TOGETHER = 64  # texts whose scores lie together until their last answer is dropped
@@ -47,65 +44,38 @@ class _CancelledError(Exception):
 class LabelScores:
     """A head's scores of some texts, and its answer to each of them."""
 
-    __slots__ = ("_info", "_labels", "_rows", "_scores")
+    __slots__ = ("_info", "_rows")
 
     def __init__(
-        self,
-        info: HeadInfo,
-        labels: npt.NDArray[np.object_],
-        scores: _core.HeadScores,
-        part: slice | None = None,
+        self, info: HeadInfo, scores: _core.HeadScores, begin: int = 0, end: int | None = None
     ) -> None:
         self._info = info
-        self._labels = labels
-        values, decided, unsure, levels = (
-            scores.scores,
-            scores.decided,
-            scores.unsure,
-            scores.levels,
+        part = slice(begin, end)
+        unsure = scores.unsure[part].tolist()
+        self._rows = list(
+            zip(
+                scores.scores[part].tolist(),
+                scores.decided[part].tolist(),
+                unsure,
+                repeat(None) if scores.levels is None else scores.levels[part].tolist(),
+                strict=False,
+            )
         )
-        if part is not None:
-            # Copies, so that an answer that is kept does not keep those to all texts of a call.
-            values, decided, unsure = values[part].copy(), decided[part].copy(), unsure[part].copy()
-            levels = None if levels is None else levels[part].copy()
-        self._scores: _Scores | None = (values, decided, unsure, levels)  # until _rows is there
-        self._rows: list[_Row] | None = None
 
     def answer(self, row: int) -> HeadResult:
         """The answer to the text `row` of these."""
-        rows = self._rows
-        if rows is None:
-            scores = self._scores
-            rows = self._rows if scores is None else self._sorted(scores)  # None: another thread
-            assert rows is not None
-            self._rows = rows
-            self._scores = None
-        names, values, decided, unsure, level = rows[row]
+        values, decided, unsure, level = self._rows[row]
+        names = self._info.labels
+        order: Iterable[int] = range(len(values))
+        if self._info.task != "regression":  # ties stay in the model's order
+            order = sorted(order, key=values.__getitem__, reverse=True)
         return HeadResult(
             self._info.name,
             self._info.task,
-            tuple(map(Label, names, values)),
-            tuple(compress(names, decided)),
+            tuple([Label(names[i], values[i]) for i in order]),
+            tuple([names[i] for i in order if decided[i]]),
             unsure,
             level,
-        )
-
-    def _sorted(self, scores: _Scores) -> list[_Row]:
-        values, decided, unsure, levels = scores
-        if self._info.task == "regression":
-            order = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-        else:
-            order = np.argsort(-values, axis=1, kind="stable")  # ties stay in the model's order
-        rows = np.arange(len(values))[:, None]  # take_along_axis takes twice as long for one text
-        return list(
-            zip(
-                self._labels[order].tolist(),
-                values[rows, order].tolist(),
-                decided[rows, order].tolist(),
-                unsure.tolist(),
-                [None] * len(values) if levels is None else levels.tolist(),
-                strict=True,
-            )
         )
 
 
@@ -422,7 +392,7 @@ class Model(LoadedModel):
     def _decoded(self, index: int, logits: FloatArray) -> HeadResult:
         """What a head decides of one row of logits."""
         scores = self._core.decode(index, logits)
-        return LabelScores(self._info.heads[index], self._labels[index], scores).answer(0)
+        return LabelScores(self._info.heads[index], scores).answer(0)
 
     def _primary(self) -> int:
         return next(iter(self._core.text_heads), 0)
@@ -464,11 +434,10 @@ class Model(LoadedModel):
         count = len(rows.texts)
         for begin in range(0, count, _TOGETHER):
             end = min(begin + _TOGETHER, count)
-            part = slice(begin, end) if count > _TOGETHER else None
             makers = tuple(
                 spans[index][begin:end].__getitem__
                 if index in spans
-                else LabelScores(self._info.heads[index], self._labels[index], scores, part).answer
+                else LabelScores(self._info.heads[index], scores, begin, end).answer
                 for index, scores in zip(prediction.answered, prediction.heads, strict=True)
             )
             results += [

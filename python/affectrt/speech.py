@@ -295,8 +295,8 @@ class SpeechModel(LoadedModel):
     ) -> list[Heads]:
         by_head: list[list[HeadResult]] = []
         for index, one in zip(heads, scores, strict=True):
-            info, labels = self._info.heads[index], self._labels[index]
-            answers = LabelScores(info, labels, one)
+            info = self._info.heads[index]
+            answers = LabelScores(info, one)
             results = [answers.answer(row) for row in range(len(one.scores))]
             if index in allowed:
                 names = {info.labels[i] for i in allowed[index]}

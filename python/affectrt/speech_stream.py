@@ -122,14 +122,14 @@ class SegmentReader:
     """Makes `Segment`s of what the core gives, for the heads of one model."""
 
     def __init__(self, heads: tuple[HeadInfo, ...]) -> None:
-        self._heads = [(info, np.array(info.labels, dtype=np.object_)) for info in heads]
+        self._heads = heads
 
     def __call__(self, core: _core.SpeechSegment) -> Segment:
         results = tuple(
-            LabelScores(info, labels, scores).answer(0)
-            for (info, labels), scores in zip(self._heads, core.heads, strict=True)
+            LabelScores(info, scores).answer(0)
+            for info, scores in zip(self._heads, core.heads, strict=True)
         )
-        names = self._heads[0][0].labels
+        names = self._heads[0].labels
         return Segment(
             core.index,
             core.start_s,
