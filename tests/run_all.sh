@@ -15,4 +15,5 @@ if [ -n "$missing" ]; then
 fi
 python3 -m venv --clear .venv-test
 .venv-test/bin/pip install -q '.[test]'
-.venv-test/bin/python -m pytest
+# In the order of the files: the builds of C++, which take all cores, then end well before the rest.
+.venv-test/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
