@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import copy
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from affectrt.errors import Error
 
 from .gpu_feature_times import median_ms
 from .gpu_features import copies, module, told
+from .timing import interleave
 
 Facts = dict[str, Any]
 
@@ -275,13 +275,8 @@ def certificate(arguments: argparse.Namespace) -> Facts:
     }
 
 
-def _median_ms(work: Callable[[], object], rounds: int) -> float:
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds) * 1e3
+def _one_by_one_ms(model: affectrt.Model, texts: list[str]) -> float:
+    return median_ms(map(model, texts).__next__, 25, 0)
 
 
 def times(arguments: argparse.Namespace) -> Facts:
@@ -295,13 +290,11 @@ def times(arguments: argparse.Namespace) -> Facts:
             for _ in range(3):
                 model(texts)
                 model(texts[0])
-        turns: dict[str, list[float]] = {
-            key: [] for key in ("CUDA 1", "CPU 1", "CUDA all", "CPU all")
-        }
-        for _ in range(3):
-            for key, model in sides.items():
-                turns[f"{key} 1"].append(_median_ms(map(model, texts).__next__, 25))
-                turns[f"{key} all"].append(_median_ms(partial(model, texts), 2))
+        jobs: dict[str, Callable[[], float]] = {}
+        for key, model in sides.items():
+            jobs[f"{key} 1"] = partial(_one_by_one_ms, model, texts)
+            jobs[f"{key} all"] = partial(median_ms, partial(model, texts), 2, 0)
+        turns = interleave(jobs, 3, warmup=0)
         medians = {key: statistics.median(values) for key, values in turns.items()}
         report["one text: CPU / CUDA"] = round(medians["CPU 1"] / medians["CUDA 1"], 2)
         report["all texts: CPU / CUDA"] = round(medians["CPU all"] / medians["CUDA all"], 2)
@@ -335,10 +328,8 @@ def torch_times(arguments: argparse.Namespace) -> Facts:
             sides: dict[str, Callable[[], object]] = {"run_graph": partial(gpu.run_graph, given)}
             for peer, network in peers.items():
                 sides[peer] = partial(_forward, network, given)
-            turns: dict[str, list[float]] = {side: [] for side in sides}
-            for _ in range(3):
-                for side, work in sides.items():
-                    turns[side].append(median_ms(work, 15))
+            jobs = {side: partial(median_ms, work, 15) for side, work in sides.items()}
+            turns = interleave(jobs, 3, warmup=0)
             best = {side: statistics.median(values) for side, values in turns.items()}
             report: Facts = {
                 f"{peer} / run_graph": round(best[peer] / best["run_graph"], 2) for peer in peers

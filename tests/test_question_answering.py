@@ -37,7 +37,8 @@ def leave_unanswered(folder: Path, context: str, question: str) -> None:
     """Turn the logits of a checkpoint towards the state of [CLS] in this row, just so far that it
     has no answer, which random ones hardly ever do."""
     reference = Reference(folder)
-    network, feeds, row = reference.network, *reference.feeds(context, question)
+    network, row = reference.network, reference.tokenizer.encode(question, context)
+    feeds = reference.feeds(row)
     with torch.no_grad():
         states = network.bert(**feeds).last_hidden_state[0]
         places = [i for i, s in enumerate(row.sequence_ids) if s == 1]
@@ -92,18 +93,16 @@ class Reference:
         load: Any = AutoModelForQuestionAnswering.from_pretrained
         self.network = load(folder).eval()
 
-    def feeds(self, context: str, question: str) -> tuple[dict[str, Any], Any]:
-        """What the network takes, and the row of `tokenizers`."""
-        row = self.tokenizer.encode(question, context)
+    def feeds(self, row: Any) -> dict[str, Any]:
+        """What the network takes of a row of `tokenizers`."""
         values = {"input_ids": row.ids, "attention_mask": row.attention_mask}
         values["token_type_ids"] = row.type_ids
-        return {name: torch.tensor([value]) for name, value in values.items()}, row
+        return {name: torch.tensor([value]) for name, value in values.items()}
 
-    def __call__(self, context: str, question: str) -> tuple[int, int, bool]:
-        """Characters of the best span, and whether it beats the score of no answer."""
-        feeds, row = self.feeds(context, question)
+    def scores(self, row: Any) -> tuple[Any, float, Any]:
+        """Probability of each first and last token, and of no answer; tokens that may be one."""
         with torch.inference_mode():
-            found = self.network(**feeds)
+            found = self.network(**self.feeds(row))
         possible = np.asarray([s == 1 for s in row.sequence_ids])
         possible[0] = True
         start, end = (
@@ -113,7 +112,12 @@ class Reference:
         start, end = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (start, end))
         nothing = start[0] * end[0]
         start[0] = end[0] = 0.0
-        scores = np.tril(np.triu(np.outer(start, end)), MAX_ANSWER - 1)
+        return np.tril(np.triu(np.outer(start, end)), MAX_ANSWER - 1), nothing, possible
+
+    def __call__(self, context: str, question: str) -> tuple[int, int, bool]:
+        """Characters of the best span, and whether it beats the score of no answer."""
+        row = self.tokenizer.encode(question, context)
+        scores, nothing, _ = self.scores(row)
         first, last = np.unravel_index(int(scores.argmax()), scores.shape)
         begin, stop = row.offsets[first][0], row.offsets[last][1]
         return begin, stop, bool(scores[first, last] > nothing)
@@ -147,9 +151,10 @@ def teach(folder: Path, leads: dict[str, float], rows: int = 40) -> Path:
             words[reference.tokenizer.token_to_id(token), dimension] = 1.0
     states, wanted = [], []
     for seed in range(rows):
-        feeds, row = reference.feeds(long_text(random.Random(seed), list(leads), 70), "why ?")
+        text = long_text(random.Random(seed), list(leads), 70)
+        row = reference.tokenizer.encode("why ?", text)
         with torch.no_grad():
-            states.append(network.bert(**feeds).last_hidden_state[0].double())
+            states.append(network.bert(**reference.feeds(row)).last_hidden_state[0].double())
         wanted += [leads.get(token, 0.0 if token == "[CLS]" else -20.0) / 2 for token in row.tokens]
     known, targets = torch.cat(states), torch.tensor(wanted, dtype=torch.float64)
     known = torch.cat([known, torch.ones(len(known), 1, dtype=torch.float64)], dim=1)
@@ -183,19 +188,8 @@ class LongReference(Reference):
         answers: dict[str, list[Any]] = {}
         nothing = np.inf
         for row in (whole, *whole.overflowing):
-            values = {"input_ids": row.ids, "token_type_ids": row.type_ids}
-            with torch.inference_mode():
-                found = self.network(**{k: torch.tensor([v]) for k, v in values.items()})
-            possible = np.asarray([s == 1 for s in row.sequence_ids])
-            possible[0] = True
-            start, end = (
-                np.where(possible, logits[0].double().numpy(), -1e4)
-                for logits in (found.start_logits, found.end_logits)
-            )
-            start, end = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (start, end))
-            nothing = min(nothing, start[0] * end[0])
-            start[0] = end[0] = 0.0
-            scores = np.tril(np.triu(np.outer(start, end)), MAX_ANSWER - 1)
+            scores, of_row, possible = self.scores(row)
+            nothing = min(nothing, of_row)
             for place in np.argsort(-scores, axis=None)[:12]:
                 first, last = np.unravel_index(place, scores.shape)
                 if possible[first] and possible[last]:

@@ -52,23 +52,24 @@ constexpr const char* kTensorRt = "TensorrtExecutionProvider";
 struct Provider {
   std::string name;
   int device = 0;
-  std::string library;
+  std::string path;
+
+  // One of those that come with ONNX Runtime and compute on NVIDIA's GPUs.
+  bool is_on_cuda() const { return path.empty() && (name == kCuda || name == kTensorRt); }
 };
 
 Provider parse_provider(const std::string& text) {
-  const size_t equals = std::min(text.find('='), text.size());
+  const size_t equals = text.find('=');
   Provider provider;
   provider.name = text.substr(0, equals);
-  provider.library = text.substr(std::min(equals + 1, text.size()));
+  if (equals != std::string::npos) provider.path = text.substr(equals + 1);
   const size_t colon = provider.name.find(':');
   if (colon == std::string::npos) return provider;
   const std::string number = provider.name.substr(colon + 1);
   provider.name.resize(colon);
   const bool is_number = !number.empty() && number.size() <= 4 &&
                          number.find_first_not_of("0123456789") == std::string::npos;
-  const bool has_devices =
-      provider.name == kCuda || provider.name == kTensorRt || !provider.library.empty();
-  if (!is_number || !has_devices) {
+  if (!is_number || (!provider.is_on_cuda() && provider.path.empty())) {
     throw Error(ErrorKind::kInput,
                 "execution provider '" + text +
                     "': the number of a device stands behind a colon, of CUDA, TensorRT and those "
@@ -81,8 +82,7 @@ Provider parse_provider(const std::string& text) {
 MemoryPlace place_of(const std::vector<std::string>& providers) {
   if (providers.empty()) return {};
   const Provider first = parse_provider(providers.front());
-  if (!first.library.empty() || (first.name != kCuda && first.name != kTensorRt)) return {};
-  return {kCudaMemory, first.device};
+  return first.is_on_cuda() ? MemoryPlace{kCudaMemory, first.device} : MemoryPlace{};
 }
 
 // CUDA and TensorRT have option objects of their own; the generic call knows all the others.
@@ -136,9 +136,9 @@ void append_provider(const OnnxRuntimeLibrary& library, ort::SessionOptions* opt
   library.check(status, doing);
 }
 
-// A provider in a library of its own finds its way back through libonnxruntime_providers_shared, of
-// which a process has but one: that of another ONNX Runtime, such as Python's, would send it there,
-// and the process would end.
+// CUDA's and TensorRT's code finds its way back through libonnxruntime_providers_shared, of which a
+// process has but one: that of another ONNX Runtime, such as Python's, would send it there, and the
+// process would end.
 void refuse_another_bridge(const OnnxRuntimeLibrary& library, const std::string& provider) {
   const auto folder = [](const std::string& path) { return path.substr(0, path.rfind('/') + 1); };
   const std::string bridge = loaded_library("libonnxruntime_providers_shared.so");
@@ -155,11 +155,11 @@ void append_providers(const OnnxRuntimeLibrary& library, ort::SessionOptions* op
   if (wanted.empty()) return;
   const std::vector<std::string> offered = library.providers();
   for (const std::string& text : wanted) {
-    const auto [name, device, path] = parse_provider(text);
-    if (!path.empty()) continue;
-    if (name == kCuda || name == kTensorRt) refuse_another_bridge(library, text);
-    if (std::find(offered.begin(), offered.end(), name) == offered.end()) {
-      throw Error(ErrorKind::kBackend, "no execution provider '" + name + "' in " +
+    const Provider provider = parse_provider(text);
+    if (!provider.path.empty()) continue;
+    if (provider.is_on_cuda()) refuse_another_bridge(library, text);
+    if (std::find(offered.begin(), offered.end(), provider.name) == offered.end()) {
+      throw Error(ErrorKind::kBackend, "no execution provider '" + provider.name + "' in " +
                                            library.describe() + "; this build offers " +
                                            joined(offered));
     }

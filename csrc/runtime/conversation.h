@@ -228,6 +228,9 @@ class Conversation {
 
 // What tells models apart: 64 hexadecimal digits.
 std::string identity_of(const Bundle& bundle);
+// Of a saved conversation "model": name and identity; Error where they are not those of `bundle`.
+void write_origin(const Bundle& bundle, JsonWriter* out);
+void check_origin(const JsonField& own, const Bundle& bundle);
 
 // conv.arc() as a JSON array.
 std::string arc_json(const Conversation& conversation);

@@ -56,7 +56,7 @@ ArcPoint read_point(const ConversationPlan& plan, const JsonField& turn) {
   return point;
 }
 
-void check_origin(const Model& model, const JsonField& root) {
+void check_format(const JsonField& root) {
   if (!root.at("format").is(kFormat)) {
     root.at("format").fail_value("\"" + std::string(kFormat) + "\"");
   }
@@ -66,12 +66,6 @@ void check_origin(const Model& model, const JsonField& root) {
                                 ", of a later affectrt; this one reads version " +
                                 std::to_string(kVersion),
                             ErrorKind::kUnsupported);
-  }
-  const JsonField own = root.at("model");
-  if (!own.at("sha256").is(identity_of(model.bundle()))) {
-    own.fail("is '" + own.at("name").text(0, kMostTextBytes) +
-             "' with other weights or labels than '" + model.manifest().name +
-             "'; restore with the model that the conversation was held with");
   }
 }
 
@@ -127,17 +121,27 @@ std::string identity_of(const Bundle& bundle) {
   return text;
 }
 
+void write_origin(const Bundle& bundle, JsonWriter* out) {
+  out->key("model").begin('{');
+  out->key("name").string(bundle.manifest().name);
+  out->key("sha256").string(identity_of(bundle));
+  out->end('}');
+}
+
+void check_origin(const JsonField& own, const Bundle& bundle) {
+  if (own.at("sha256").is(identity_of(bundle))) return;
+  own.fail("is '" + own.at("name").text(0, kMostTextBytes) +
+           "' with other weights or labels than '" + bundle.manifest().name +
+           "'; restore with the model that the conversation was held with");
+}
+
 std::string Conversation::state_json() const {
   const Use use(this);
-  const Model& model = plan_->model();
   JsonWriter out;
   out.begin('{');
   out.key("format").string(kFormat);
   out.key("version").integer(kVersion);
-  out.key("model").begin('{');
-  out.key("name").string(model.manifest().name);
-  out.key("sha256").string(identity_of(model.bundle()));
-  out.end('}');
+  write_origin(plan_->model().bundle(), &out);
   out.key("heads").begin('[');
   for (const int32_t head : plan_->heads) {
     out.string(plan_->all_heads()[static_cast<size_t>(head)].name);
@@ -168,7 +172,8 @@ std::unique_ptr<Conversation> Conversation::restore(std::shared_ptr<const Model>
   try {
     const JsonDocument document = parse_json(state, origin, ErrorKind::kInput);
     const JsonField root(document.root(), origin);
-    check_origin(*model, root.object());
+    check_format(root.object());
+    check_origin(root.at("model"), model->bundle());
     ConversationOptions options;
     options.speech = std::move(speech);
     options.max_turns = static_cast<int32_t>(root.at("max_turns").integer(1, kMostTurns));

@@ -69,10 +69,7 @@ ArcPoint Conversation::point_of(const PastTurn& turn) const {
 
 void Conversation::write_voices(JsonWriter* out) const {
   out->key("voices").begin('{');
-  out->key("model").begin('{');
-  out->key("name").string(speech_->manifest().name);
-  out->key("sha256").string(identity_of(speech_->bundle()));
-  out->end('}');
+  write_origin(speech_->bundle(), out);
   out->key("turns").begin('[');
   for (size_t i = past_.size() - std::min(past_.size(), kept_turns()); i < past_.size(); ++i) {
     const PastTurn& turn = past_[i];
@@ -96,10 +93,7 @@ void Conversation::read_voices(const JsonField& root) {
   if (speech_ == nullptr) {
     voices->fail("it was held with the speech model '" + name + "', which is needed here, too");
   }
-  if (!model.at("sha256").is(identity_of(speech_->bundle()))) {
-    model.fail("is '" + name + "' with other weights or labels than '" + speech_->manifest().name +
-               "'; restore with the models that the conversation was held with");
-  }
+  check_origin(model, speech_->bundle());
   const int64_t first = turns_ - static_cast<int64_t>(past_.size()) + 1;
   for (const JsonField& field : voices->at("turns").items(0, SIZE_MAX, "turns")) {
     const int64_t number = field.at("turn").integer(1, turns_);

@@ -51,12 +51,11 @@ class LabelScores:
     ) -> None:
         self._info = info
         part = slice(begin, end)
-        unsure = scores.unsure[part].tolist()
         self._rows = list(
             zip(
                 scores.scores[part].tolist(),
                 scores.decided[part].tolist(),
-                unsure,
+                scores.unsure[part].tolist(),
                 repeat(None) if scores.levels is None else scores.levels[part].tolist(),
                 strict=False,
             )
@@ -422,23 +421,27 @@ class Model(LoadedModel):
         return self._predict(rows_of(texts), [index], progress).heads[0]
 
     def _results(self, rows: Rows, prediction: _core.Prediction) -> list[Result]:
-        names = tuple(self._info.heads[index].name for index in prediction.answered)
+        answered = [
+            (self._info.heads[index], scores)
+            for index, scores in zip(prediction.answered, prediction.heads, strict=True)
+        ]
+        names = tuple(info.name for info, _ in answered)
         pairs = rows.pairs if rows.pairs is not None else [None] * len(rows.texts)
         truncated = prediction.truncated.tolist()
         spans = {
-            index: _span_results(self._info.heads[index], rows.texts, scores)
-            for index, scores in zip(prediction.answered, prediction.heads, strict=True)
-            if self._info.heads[index].task in TOKEN_TASKS
+            info.name: _span_results(info, rows.texts, scores)
+            for info, scores in answered
+            if info.task in TOKEN_TASKS
         }
         results = []
         count = len(rows.texts)
         for begin in range(0, count, _TOGETHER):
             end = min(begin + _TOGETHER, count)
             makers = tuple(
-                spans[index][begin:end].__getitem__
-                if index in spans
-                else LabelScores(self._info.heads[index], scores, begin, end).answer
-                for index, scores in zip(prediction.answered, prediction.heads, strict=True)
+                spans[info.name][begin:end].__getitem__
+                if info.name in spans
+                else LabelScores(info, scores, begin, end).answer
+                for info, scores in answered
             )
             results += [
                 Result(rows.texts[i], pairs[i], Heads._late(names, makers, i - begin), truncated[i])

@@ -214,9 +214,10 @@ class Heads(Mapping[str, HeadResult]):
         return results
 
     def __getitem__(self, name: str) -> HeadResult:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._at(self._names.index(name))
+        for index, one in enumerate(self._names):
+            if one == name:
+                return self._at(index)
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -5,8 +5,7 @@
 #include <stdint.h>
 
 #include "check.h"
-
-#define NUL AFFECTRT_NUL_TERMINATED
+#include "turn.h"
 
 static affectrt_text text_of(const char* data) {
   affectrt_text text;
@@ -416,18 +415,6 @@ static void test_tokenizer(const affectrt_model* model) {
   affectrt_tokenizer_destroy(other);
   affectrt_tokenizer_destroy(tokenizer);
   affectrt_tokenizer_destroy(NULL);
-}
-
-static affectrt_turn turn_of(affectrt_conversation* conversation, const char* speaker,
-                             const char* text) {
-  affectrt_turn turn;
-  turn.conversation = conversation;
-  turn.speaker = speaker;
-  turn.speaker_size = NUL;
-  turn.text = text;
-  turn.text_size = NUL;
-  turn.emotion = NULL;
-  return turn;
 }
 
 static void test_conversation(const affectrt_model* model) {

@@ -5,8 +5,7 @@
 #include <stdint.h>
 
 #include "check.h"
-
-#define NUL AFFECTRT_NUL_TERMINATED
+#include "turn.h"
 
 enum { RATE = 16000, CLIP = 12000, COUNT = 4 };
 
@@ -30,18 +29,6 @@ static affectrt_sound sound_of(const float* samples) {
   sound.sample_rate = RATE;
   sound.channels = 0;
   return sound;
-}
-
-static affectrt_turn turn_of(affectrt_conversation* conversation, const char* speaker,
-                             const char* text) {
-  affectrt_turn turn;
-  turn.conversation = conversation;
-  turn.speaker = speaker;
-  turn.speaker_size = NUL;
-  turn.text = text;
-  turn.text_size = text == NULL ? 0 : NUL;
-  turn.emotion = NULL;
-  return turn;
 }
 
 static affectrt_conversation* begun(const affectrt_model* text, const affectrt_model* speech) {
