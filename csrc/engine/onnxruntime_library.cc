@@ -173,12 +173,13 @@ void OnnxRuntimeLibrary::append_plugin(ort::SessionOptions* options, const std::
   std::vector<const ort::EpDevice*> own;
   std::copy_if(devices, devices + count, std::back_inserter(own),
                [&](const ort::EpDevice* one) { return name == api_.EpDevice_EpName(one); });
-  if (static_cast<size_t>(device) >= own.size()) {
+  const auto wanted = static_cast<size_t>(device);
+  if (wanted >= own.size()) {
     throw Error(ErrorKind::kBackend, doing + ": device " + std::to_string(device) +
                                          " is not there; it knows " + std::to_string(own.size()) +
                                          " of this machine");
   }
-  check(api_.SessionOptionsAppendExecutionProvider_V2(options, env_, &own[device], 1, nullptr,
+  check(api_.SessionOptionsAppendExecutionProvider_V2(options, env_, &own[wanted], 1, nullptr,
                                                       nullptr, 0),
         doing);
 }
