@@ -14,6 +14,6 @@ if [ -n "$missing" ]; then
   $root apt-get install -q -y --no-install-recommends $missing
 fi
 python3 -m venv --clear .venv-test
-.venv-test/bin/pip install -q '.[test]'
+.venv-test/bin/pip install -q --config-settings cmake.define.AFFECTRT_WERROR=ON '.[test]'
 # In the order of the files: the builds of C++, which take all cores, then end well before the rest.
 .venv-test/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,8 +1,8 @@
 """Fuzzes all targets in turn: `python tests/fuzz/run.py --cpu-seconds 300` (each; preset `fuzz`).
 
 Rounds of a minute, until every target has had its processor time, however busy the machine is. The
-corpus is kept in build/corpus, and so goes on with the next run; findings are written beside it.
-What all runs so far have done is printed, and with `--report FILE` written as a table.
+corpus is kept (`--corpus FOLDER`), and so goes on with the next run; findings are written beside it.
+What all runs on it have done is printed, and with `--report FILE` written as a table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from typing import Any
 FUZZ = Path(__file__).resolve().parent
 ROOT = FUZZ.parent.parent
 BUILD = ROOT / "build" / "fuzz" / "tests" / "fuzz"
-CORPUS = ROOT / "build" / "corpus"
-LOG = CORPUS / "log.json"
 # How far sanitizers and a stopped machine may stretch one input, in seconds of wall clock.
 TIMEOUT_S = 3600
 HEAD = """\
@@ -39,9 +37,9 @@ def targets() -> list[str]:
     return sorted(path.stem for path in FUZZ.glob("*.cc") if path.stem != "replay")
 
 
-def fuzz(target: str, seconds: int) -> dict[str, Any]:
+def fuzz(target: str, seconds: int, kept: Path) -> dict[str, Any]:
     """What one round did."""
-    corpus, findings = CORPUS / target, CORPUS / "findings"
+    corpus, findings = kept / target, kept / "findings"
     for folder in (corpus, findings):
         folder.mkdir(parents=True, exist_ok=True)
     before = set(findings.iterdir())
@@ -52,7 +50,7 @@ def fuzz(target: str, seconds: int) -> dict[str, Any]:
         f"-artifact_prefix={findings}/{target}-",
         *(str(corpus), str(FUZZ / "seeds" / target)),
     ]
-    output = CORPUS / f"{target}.log"
+    output = kept / f"{target}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         _, _, usage = os.wait4(process.pid, 0)
@@ -67,16 +65,16 @@ def fuzz(target: str, seconds: int) -> dict[str, Any]:
     }
 
 
-def table(done: dict[str, Any]) -> str:
+def table(done: dict[str, Any], kept: Path) -> str:
     lines = []
     for target in targets():
         if target not in done:
             continue
         one = done[target]
-        kept = sum(1 for _ in (CORPUS / target).iterdir())
+        files = sum(1 for _ in (kept / target).iterdir())
         found = ", ".join(one["findings"]) or "none"
         lines.append(
-            f"| `{target}` | {one['inputs']:,} | {one['cpu_s']:,.0f} | {one['edges']:,} | {kept:,} "
+            f"| `{target}` | {one['inputs']:,} | {one['cpu_s']:,.0f} | {one['edges']:,} | {files:,} "
             f"| {found} |"
         )
     inputs = sum(one["inputs"] for one in done.values())
@@ -89,10 +87,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cpu-seconds", type=float, default=300.0, help="of each target, in all")
     parser.add_argument("--round", type=int, default=60, help="seconds of a round")
+    parser.add_argument("--corpus", type=Path, default=ROOT / "build" / "corpus")
     parser.add_argument("--report", type=Path)
     parser.add_argument("targets", nargs="*", default=targets())
     args = parser.parse_args()
-    done: dict[str, Any] = json.loads(LOG.read_text()) if LOG.exists() else {}
+    log = args.corpus / "log.json"
+    done: dict[str, Any] = json.loads(log.read_text()) if log.exists() else {}
     waiting = list(args.targets)
     while waiting:
         for target in list(waiting):
@@ -101,18 +101,18 @@ def main() -> int:
             if one["cpu_s"] >= args.cpu_seconds:
                 waiting.remove(target)
                 continue
-            last = fuzz(target, args.round)
+            last = fuzz(target, args.round, args.corpus)
             one["inputs"] += last["inputs"]
             one["cpu_s"] += last["cpu_s"]
             one["edges"] = max(one["edges"], last["edges"])
             one["findings"] += last["findings"]
-            LOG.write_text(json.dumps(done, indent=1))
+            log.write_text(json.dumps(done, indent=1))
             print(f"{time.strftime('%H:%M:%S')} {target}: {last}", flush=True)
             if last["findings"]:
                 waiting.remove(target)
-    print(table(done))
+    print(table(done, args.corpus))
     if args.report:
-        args.report.write_text(HEAD + table(done), encoding="utf-8")
+        args.report.write_text(HEAD + table(done, args.corpus), encoding="utf-8")
     return int(any(one["findings"] for one in done.values()))
 
 

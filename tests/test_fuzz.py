@@ -1,0 +1,39 @@
+"""Each fuzz target under libFuzzer for some seconds, with ASan and UBSan: what is found fails.
+
+Its build is also that of clang, which warns of what gcc does not. `tests/fuzz/run.py` runs for longer.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cmake_build import ROOT, built, run
+
+# As Debian names them.
+COMPILERS = ("clang++", *(f"clang++-{version}" for version in range(22, 13, -1)))
+
+
+def compiler(folder: Path) -> str:
+    """A clang that brings libFuzzer, which its package may leave out."""
+    source = folder / "empty.cc"
+    source.write_text(
+        'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+    )
+    for name in filter(shutil.which, COMPILERS):
+        command = [name, "-fsanitize=fuzzer,address", str(source), "-o", str(folder / "empty")]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return name
+    pytest.skip("no clang with libFuzzer: apt-get install clang-16 libclang-rt-16-dev")
+
+
+def test_fuzzers_find_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", compiler(tmp_path))
+    built("fuzz")
+    script = [sys.executable, str(ROOT / "tests" / "fuzz" / "run.py")]
+    said = run(*script, "--cpu-seconds", "5", "--round", "6", "--corpus", str(tmp_path / "corpus"))
+    targets = {path.stem for path in (ROOT / "tests" / "fuzz").glob("*.cc")} - {"replay"}
+    assert said.count("| none |") == len(targets)
