@@ -22,7 +22,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,17 +227,19 @@ class Conversations:
             ]
             for _ in range(6)
         ]
-        self.first = [self.hold(script, random.Random(5)) for script in self.scripts]
+        self.first = [list(self.hold(script, random.Random(5))) for script in self.scripts]
 
-    def hold(self, script: list[tuple[str, str]], chosen: random.Random) -> list[dict[str, Any]]:
+    def hold(
+        self, script: list[tuple[str, str]], chosen: random.Random
+    ) -> Iterator[dict[str, Any]]:
+        """Answers as they come; what keeps them all would be the memory that is seen."""
         conversation = self.model.conversation(max_turns=self.max_turns, heads=self.heads)
-        turns: list[affectrt.Turn] = []
         at = 0
         while at < len(script):
             count = chosen.choice((1, 1, 1, 4, 16))
-            turns += conversation.add_all(script[at : at + count])
+            for turn in conversation.add_all(script[at : at + count]):
+                yield turn.to_dict()
             at += count
-        return [turn.to_dict() for turn in turns]
 
     def one(self, chosen: random.Random) -> tuple[int, int]:
         row = chosen.randrange(len(self.scripts))

@@ -1,6 +1,6 @@
 """Each fuzz target under libFuzzer for some seconds, with ASan and UBSan: what is found fails.
 
-Its build is also that of clang, which warns of what gcc does not. `tests/fuzz/run.py` runs for longer.
+Built by clang, which warns of what gcc does not. `tests/fuzz/run.py` runs for longer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fuzzes all targets in turn: `python tests/fuzz/run.py --cpu-seconds 300` (each; preset `fuzz`).
 
 Rounds of a minute, until every target has had its processor time, however busy the machine is. The
-corpus is kept (`--corpus FOLDER`), and so goes on with the next run; findings are written beside it.
-What all runs on it have done is printed, and with `--report FILE` written as a table.
+corpus is kept (`--corpus`) and goes on with the next run; findings are written beside it. What all
+runs on it have done is printed, and with `--report FILE` written as a table.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def table(done: dict[str, Any], kept: Path) -> str:
         files = sum(1 for _ in (kept / target).iterdir())
         found = ", ".join(one["findings"]) or "none"
         lines.append(
-            f"| `{target}` | {one['inputs']:,} | {one['cpu_s']:,.0f} | {one['edges']:,} | {files:,} "
-            f"| {found} |"
+            f"| `{target}` | {one['inputs']:,} | {one['cpu_s']:,.0f} | {one['edges']:,} "
+            f"| {files:,} | {found} |"
         )
     inputs = sum(one["inputs"] for one in done.values())
     cpu_s = sum(one["cpu_s"] for one in done.values())
