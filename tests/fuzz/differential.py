@@ -15,7 +15,10 @@ import random
 import sys
 from pathlib import Path
 
-if "--guided" in sys.argv:  # whose counters the module looks for
+if "--guided" in sys.argv:
+    # An editable install would come before the instrumented module, which looks for atheris'
+    # counters.
+    sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
     sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)
     import atheris  # noqa: F401
 
