@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 missing=""
-for package in g++ clang libclang-rt-dev doctest-dev pkg-config g++-aarch64-linux-gnu qemu-user; do
+for package in g++ doctest-dev pkg-config g++-aarch64-linux-gnu qemu-user; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
