@@ -28,12 +28,6 @@ OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": f"second_deadlock_stack=1:suppressions={ROOT}/tests/tsan.supp",
 }
-# An editable install would come first.
-WITHOUT_EDITABLE = """\
-import sys
-
-sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
-"""
 
 
 def built(sanitizer: str) -> Path:
@@ -51,7 +45,7 @@ def built(sanitizer: str) -> Path:
     for setting in settings:
         command += ["-C", setting]
     subprocess.run([*command, str(ROOT)], check=True)
-    (target / "sitecustomize.py").write_text(WITHOUT_EDITABLE, encoding="utf-8")
+    shutil.copy(ROOT / "tests" / "without_editable.py", target / "sitecustomize.py")
     return target
 
 

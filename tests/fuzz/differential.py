@@ -15,19 +15,18 @@ import random
 import sys
 from pathlib import Path
 
-if "--guided" in sys.argv:
-    # An editable install would come before the instrumented module, which looks for atheris'
-    # counters.
-    sys.meta_path[:] = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+if "--guided" in sys.argv:  # for an instrumented module, which looks for atheris' counters
+    import without_editable  # noqa: F401
+
     sys.setdlopenflags(sys.getdlopenflags() | os.RTLD_GLOBAL)
     import atheris  # noqa: F401
 
+import tokenizer_zoo
 import tokenizers
 
 import affectrt
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import tokenizer_zoo
 
 SEEDS = Path(__file__).resolve().parent / "seeds" / "tokenizer_json"
 ODD = [
